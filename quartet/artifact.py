@@ -1,0 +1,160 @@
+"""The model folder: the only contract between training and serving.
+
+::
+
+    model_repo/<name>/config.pbtxt        scheduling, in Triton's format (optional)
+    model_repo/<name>/labels.txt          one label a line, line i = class i (optional)
+    model_repo/<name>/README.md           model card
+    model_repo/<name>/<version>/model.onnx
+    model_repo/<name>/<version>/golden.npz   inputs and the outputs they must give (optional)
+    model_repo/<name>/<version>/run.json     config, metrics, seed and checksums of the training run
+
+What Triton has no word for (the task, how an image becomes a tensor) is declared inside the ONNX
+file, in ``metadata_props`` under keys that begin with ``quartet.``, so a model file moved alone
+still serves. This module is standard library, NumPy and pydantic alone: both sides import it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, ValidationError
+
+from quartet.config import Config, explain
+
+METADATA_KEY = "quartet.task"
+"""Key of ``metadata_props`` that holds the JSON of one task declaration."""
+
+MODEL_FILE = "model.onnx"
+GOLDEN_FILE = "golden.npz"
+RUN_FILE = "run.json"
+CONFIG_FILE = "config.pbtxt"
+LABELS_FILE = "labels.txt"
+CARD_FILE = "README.md"
+
+
+class ArtifactError(ValueError):
+    """A model folder that contradicts this contract; the text names the file and what it wants."""
+
+
+class ImageSpec(Config):
+    """How a decoded picture becomes the graph's input tensor."""
+
+    input: str = "image"
+    """Name of the graph input."""
+    layout: Literal["HW", "HWC", "CHW"] = "HW"
+    """Axes of one picture, after the batch axis. HW has no channel axis (one channel)."""
+    height: int = Field(ge=1)
+    """Rows, pixels."""
+    width: int = Field(ge=1)
+    """Columns, pixels."""
+    mode: Literal["L", "RGB"] = "L"
+    """L: one luminance channel (ITU-R 601-2); RGB: three."""
+    fit: Literal["stretch", "crop", "pad", "digit"] = "stretch"
+    """stretch: resize both sides; crop: cover, then cut the centre; pad: contain, then pad with
+    black; digit: bring a photo or drawing of one digit to the form of MNIST (LeCun et al. 1998)."""
+    scale: float = 1.0
+    """Multiplies the 0..255 pixel values of a float input; a uint8 input takes them as they are."""
+    mean: tuple[float, ...] = ()
+    """Subtracted after ``scale``, one a channel; empty for none. Float inputs only."""
+    std: tuple[float, ...] = ()
+    """Divides after ``mean``, one a channel; empty for none. Float inputs only."""
+
+
+class ClassificationTask(Config):
+    """The graph gives one score a class for each picture."""
+
+    task: Literal["image_classification"] = "image_classification"
+    """Discriminator."""
+    image: ImageSpec
+    """The picture input."""
+    output: str = "probabilities"
+    """Name of the graph output of shape [batch, classes]."""
+    activation: Literal["none", "softmax"] = "none"
+    """none: the output holds probabilities; softmax: it holds logits, the server normalises."""
+    labels: tuple[str, ...] = ()
+    """Class names by index; empty: the index is the name."""
+
+
+def dump_task(task: ClassificationTask) -> str:
+    """The text to store under ``METADATA_KEY``."""
+    return task.model_dump_json()
+
+
+def parse_task(text: str) -> ClassificationTask:
+    """Read a task declaration. Raises ArtifactError naming the key at fault."""
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArtifactError(f"metadata {METADATA_KEY!r} is not JSON: {error}") from error
+    if not isinstance(raw, dict) or raw.get("task") != "image_classification":
+        got = raw.get("task") if isinstance(raw, dict) else raw
+        raise ArtifactError(
+            f"metadata {METADATA_KEY!r}: task must be 'image_classification', got {got!r}"
+        )
+    try:
+        return ClassificationTask.model_validate(raw)
+    except ValidationError as error:
+        raise ArtifactError(f"metadata {METADATA_KEY!r}: {explain(error)}") from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Golden:
+    """Inputs and the outputs that the exporting framework computed for them.
+
+    All arrays share their first axis, the batch. An output agrees when
+    ``|got - expected| <= atol + rtol * |expected|`` holds everywhere.
+    """
+
+    inputs: Mapping[str, npt.NDArray[np.generic]]
+    """Input name -> array [batch, ...], in the graph's own dtype."""
+    outputs: Mapping[str, npt.NDArray[np.generic]]
+    """Output name -> array [batch, ...]."""
+    atol: float = 1e-5
+    """Absolute tolerance, in the output's unit."""
+    rtol: float = 1e-4
+    """Relative tolerance."""
+    source: str = field(default="")
+    """What computed ``outputs``, for instance "torch 2.13.0, float32"."""
+
+
+def save_golden(path: Path, golden: Golden) -> None:
+    """Write ``golden`` as an .npz without pickles."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        **{f"input:{name}": array for name, array in golden.inputs.items()},
+        **{f"output:{name}": array for name, array in golden.outputs.items()},
+        "atol": np.asarray(golden.atol, np.float64),
+        "rtol": np.asarray(golden.rtol, np.float64),
+        "source": np.asarray(golden.source),
+    }
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+
+
+def load_golden(path: Path) -> Golden:
+    """Read what ``save_golden`` wrote. Raises ArtifactError naming the file and the fault."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return Golden(
+            inputs=_with_prefix(arrays, "input:"),
+            outputs=_with_prefix(arrays, "output:"),
+            atol=float(arrays["atol"]),
+            rtol=float(arrays["rtol"]),
+            source=str(arrays["source"]),
+        )
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ArtifactError(f"{path} is not a golden file: {error}") from error
+
+
+def _with_prefix(
+    arrays: Mapping[str, npt.NDArray[np.generic]], prefix: str
+) -> dict[str, npt.NDArray[np.generic]]:
+    found = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+    if not found:
+        raise ValueError(f"no array named '{prefix}...'")
+    return found

@@ -1,0 +1,1 @@
+"""The inference server. Never imports ``torch`` or ``training``."""
