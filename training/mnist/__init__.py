@@ -1,0 +1,1 @@
+"""Family ``mnist``: which digit a 28x28 picture shows."""

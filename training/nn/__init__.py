@@ -1,0 +1,1 @@
+"""Building blocks by name: activations, losses, optimisers, initialisation, schedules."""

@@ -1,0 +1,102 @@
+"""The folder of one run, ``<runs>/<family>/<name>/``, the contract with evaluation and export.
+
+::
+
+    config.json    effective configuration, and the family under "family"
+    metrics.jsonl  one line a measurement (training.loggers)
+    best.pt        weights of the best validation (training.checkpoint)
+    last.pt        all that a resumed run needs
+    summary.json   seed, checksums of the data, best metrics, steps, seconds, command, versions
+    curves.png     loss and metrics over the steps
+    tensorboard/   the same for TensorBoard
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quartet.config import ConfigError
+from training.config import TrainingConfig
+
+MACHINE_KEYS = {"data_dir": True, "download": True}
+"""Left out of config.json: where the data lie is the machine's business, their checksums tell what
+they are, and a run directory is published with the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """Paths of one run."""
+
+    path: Path
+    """The folder."""
+
+    @property
+    def config(self) -> Path:
+        """config.json."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """metrics.jsonl."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """best.pt."""
+        return self.path / "best.pt"
+
+    @property
+    def last(self) -> Path:
+        """last.pt."""
+        return self.path / "last.pt"
+
+    @property
+    def summary(self) -> Path:
+        """summary.json."""
+        return self.path / "summary.json"
+
+    @property
+    def curves(self) -> Path:
+        """curves.png."""
+        return self.path / "curves.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    def create(self, family: str, config: TrainingConfig) -> None:
+        """Make the folder and write config.json. Raises ConfigError if the run exists already."""
+        try:
+            self.path.mkdir(parents=True)
+        except FileExistsError:
+            raise ConfigError(
+                f"run.name: {self.path} exists already; resume it with --resume {self.path}, "
+                "or choose another --run.name"
+            ) from None
+        values = config.model_dump(mode="json", exclude=MACHINE_KEYS)
+        write_json(self.config, {"family": family, **values})
+
+    def read_config(self) -> tuple[str, dict[str, Any]]:
+        """Family and configuration values of an existing run. Raises ConfigError."""
+        try:
+            values = json.loads(self.config.read_text(encoding="utf-8"))
+            return values.pop("family"), values
+        except FileNotFoundError:
+            raise ConfigError(f"{self.path} is no run directory: it has no config.json") from None
+        except (json.JSONDecodeError, AttributeError, KeyError) as error:
+            raise ConfigError(f"{self.config} is not a run's configuration: {error!r}") from error
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace ``path`` by ``value`` in one step."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        json.dump(value, stream, indent=2)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
