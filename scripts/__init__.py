@@ -1,0 +1,1 @@
+"""Developers' tools that are run from a checkout and are not installed."""
