@@ -132,7 +132,7 @@ def save_golden(path: Path, golden: Golden) -> None:
         "source": np.asarray(golden.source),
     }
     with path.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def load_golden(path: Path) -> Golden:

@@ -64,9 +64,7 @@ def load_config(
         loaded = _settings_class(schema, flags, prog, description, env_prefix, file_args.config)()
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
-    return schema.model_validate(
-        {name: getattr(loaded, name) for name in schema.model_fields}
-    )
+    return schema.model_validate({name: getattr(loaded, name) for name in schema.model_fields})
 
 
 def _settings_class(

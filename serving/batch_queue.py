@@ -1,0 +1,182 @@
+"""The dynamic batcher's rules, as a synchronous state machine with an injected time.
+
+Requests of equal shape form a line; a line's batch leaves when it is full, when it hits a preferred
+size, when its oldest request has waited ``max_delay_s``, or when the next request would not fit.
+Times are monotonic seconds.
+"""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from serving.errors import QueueFull
+
+PayloadT = TypeVar("PayloadT")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueRules:
+    """When batches leave, and how much may wait."""
+
+    max_rows: int
+    """Rows of one batch, >= 1."""
+    preferred_rows: tuple[int, ...] = ()
+    """Batch sizes that leave at once, each in 1..max_rows."""
+    max_delay_s: float = 0.0
+    """Longest wait of a line's oldest request for company. 0: whatever waits leaves at once."""
+    max_queued_rows: int = 1024
+    """Rows that may wait, >= 1."""
+    join: bool = True
+    """False: every request is a batch of its own."""
+
+
+@dataclass(eq=False, slots=True)
+class Entry(Generic[PayloadT]):
+    """One waiting request."""
+
+    payload: PayloadT
+    rows: int
+    key: Hashable
+    """Requests join only if their keys are equal."""
+    arrived: float
+    expires: float | None
+    waiting: bool = field(default=True, init=False)
+    """False once taken, cancelled or expired. Such entries are skipped where they lie, because
+    removing one from the middle of a line costs its whole length."""
+
+
+class BatchQueue(Generic[PayloadT]):
+    """Waiting requests, and the rules by which they leave as batches."""
+
+    def __init__(self, rules: QueueRules) -> None:
+        self._rules = rules
+        self._lines: dict[Hashable, deque[Entry[PayloadT]]] = {}
+        self._expiries: list[tuple[float, int, Entry[PayloadT]]] = []
+        self._sequence = itertools.count()
+        self._rows = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait."""
+        return self._rows
+
+    def push(self, entry: Entry[PayloadT]) -> None:
+        """Append to the line of its key.
+
+        Raises:
+            QueueFull: its rows would exceed ``max_queued_rows``. An empty queue takes any request.
+        """
+        if self._rows and self._rows + entry.rows > self._rules.max_queued_rows:
+            raise QueueFull(
+                f"Exceeds maximum queue size: {self._rows} rows wait, "
+                f"{self._rules.max_queued_rows} may"
+            )
+        self._lines.setdefault(entry.key, deque()).append(entry)
+        self._rows += entry.rows
+        if entry.expires is not None:
+            heapq.heappush(self._expiries, (entry.expires, next(self._sequence), entry))
+
+    def cancel(self, entry: Entry[PayloadT]) -> bool:
+        """Take ``entry`` out of the queue; False if it had left already."""
+        if not entry.waiting:
+            return False
+        self._leave(entry)
+        return True
+
+    def expire(self, now: float) -> list[Entry[PayloadT]]:
+        """Take out and return the requests whose time has run out."""
+        expired = []
+        while self._expiries and (self._expiries[0][0] <= now or not self._expiries[0][2].waiting):
+            entry = heapq.heappop(self._expiries)[2]
+            if entry.waiting:
+                self._leave(entry)
+                expired.append(entry)
+        return expired
+
+    def take(self, now: float) -> list[Entry[PayloadT]]:
+        """The next batch that may leave, the one with the oldest request first; [] for none."""
+        best: list[Entry[PayloadT]] = []
+        for key in list(self._lines):
+            batch = self._ready_batch(key, now)
+            if batch and (not best or batch[0].arrived < best[0].arrived):
+                best = batch
+        for entry in best:
+            self._leave(entry)
+        return best
+
+    def next_departure(self) -> float | None:
+        """When a batch may leave by the passing of time alone; None if nothing waits."""
+        heads = [line[0].arrived for line in self._live_lines()]
+        return min(heads) + self._rules.max_delay_s if heads else None
+
+    def next_expiry(self) -> float | None:
+        """When the next waiting request runs out of time; None if none has a limit."""
+        while self._expiries and not self._expiries[0][2].waiting:
+            heapq.heappop(self._expiries)
+        return self._expiries[0][0] if self._expiries else None
+
+    def drop_all(self) -> list[Entry[PayloadT]]:
+        """Take out and return everything that waits."""
+        dropped = [entry for line in self._lines.values() for entry in line if entry.waiting]
+        for entry in dropped:
+            self._leave(entry)
+        self._lines.clear()
+        self._expiries.clear()
+        return dropped
+
+    def _leave(self, entry: Entry[PayloadT]) -> None:
+        entry.waiting = False
+        self._rows -= entry.rows
+
+    def _live_lines(self) -> list[deque[Entry[PayloadT]]]:
+        """Lines with a waiting head; emptied lines are forgotten on the way."""
+        for key, line in list(self._lines.items()):
+            while line and not line[0].waiting:
+                line.popleft()
+            if not line:
+                del self._lines[key]
+        return list(self._lines.values())
+
+    def _ready_batch(self, key: Hashable, now: float) -> list[Entry[PayloadT]]:
+        """The batch that the line of ``key`` would send now, or []."""
+        line = self._lines[key]
+        while line and not line[0].waiting:
+            line.popleft()
+        if not line:
+            del self._lines[key]
+            return []
+        if not self._rules.join:
+            return [line[0]]
+        batch, rows, blocked = self._gather(line)
+        waited_enough = now >= line[0].arrived + self._rules.max_delay_s
+        if waited_enough or blocked or rows >= self._rules.max_rows:
+            return batch
+        return self._preferred_prefix(batch)
+
+    def _gather(self, line: deque[Entry[PayloadT]]) -> tuple[list[Entry[PayloadT]], int, bool]:
+        """Requests in order while they fit; their rows; whether one did not fit any more."""
+        batch: list[Entry[PayloadT]] = []
+        rows = 0
+        for entry in line:
+            if not entry.waiting:
+                continue
+            if batch and rows + entry.rows > self._rules.max_rows:
+                return batch, rows, True
+            batch.append(entry)
+            rows += entry.rows
+            if rows >= self._rules.max_rows:
+                break
+        return batch, rows, False
+
+    def _preferred_prefix(self, batch: list[Entry[PayloadT]]) -> list[Entry[PayloadT]]:
+        """The longest beginning of ``batch`` whose rows are a preferred size, or []."""
+        best: list[Entry[PayloadT]] = []
+        rows = 0
+        for count, entry in enumerate(batch, start=1):
+            rows += entry.rows
+            if rows in self._rules.preferred_rows:
+                best = batch[:count]
+        return best

@@ -1,0 +1,159 @@
+"""What is measured, on an injected Prometheus registry.
+
+Two families: ``quartet_*`` histograms and counters, and the counters and gauges of Triton's names
+(``nv_inference_*``), so that dashboards and scaling rules made for Triton keep working. The latter
+are computed when scraped, from plain integers that the request path raises.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from serving.triton_metrics import Totals, render_totals
+from serving.types import Timings
+
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+"""Bucket bounds of durations: half a millisecond to a minute."""
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Bucket bounds of batch sizes."""
+
+FAILURE_REASONS: dict[str, str] = {
+    "rejected": "REJECTED",
+    "deadline": "REJECTED",
+    "cancelled": "CANCELED",
+    "error": "BACKEND",
+}
+"""Outcome -> Triton's label ``reason``; any other failure is OTHER."""
+
+
+class Metrics:
+    """All metrics of one server."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register on ``registry``; one registry takes one ``Metrics``."""
+        self.registry = registry
+        version = ["model", "version"]
+        self.requests = Counter(
+            "quartet_requests",
+            "Requests by model, version, protocol and outcome.",
+            [*version, "protocol", "outcome"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "quartet_request_duration_seconds",
+            "From the decoded request to its answer.",
+            [*version, "protocol"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.queue_seconds = Histogram(
+            "quartet_queue_duration_seconds",
+            "From submission until the request's batch was formed.",
+            version,
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.execution_seconds = Histogram(
+            "quartet_execution_duration_seconds",
+            "One run of the engine.",
+            version,
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "quartet_batch_size", "Rows of one run.", version, buckets=ROWS, registry=registry
+        )
+        self.queue_rows = Gauge("quartet_queue_size", "Rows that wait.", version, registry=registry)
+        self.model_info = Gauge(
+            "quartet_model_info",
+            "1 for each ready version, with the execution provider that really runs.",
+            [*version, "provider"],
+            registry=registry,
+        )
+        self.build_info = Gauge(
+            "quartet_build_info",
+            "1, with the versions that run and the device's provider.",
+            ["version", "onnxruntime", "provider"],
+            registry=registry,
+        )
+        self.ready = Gauge("quartet_ready", "1 if the server is ready, else 0.", registry=registry)
+        self._totals: dict[tuple[str, str], Totals] = {}
+
+    def render(self) -> bytes:
+        """Everything in Prometheus' text format, version 0.0.4."""
+        return generate_latest(self.registry) + render_totals(self._totals).encode()
+
+    def unrouted(self, protocol: str, outcome: str) -> None:
+        """Count a request that no model could be charged with; a client's text is no label."""
+        self.requests.labels("", "", protocol, outcome).inc()
+
+    def for_model(self, model: str, version: str, provider: str) -> "ModelMetrics":
+        """The metrics of one model version; every row exists from now on, with value 0."""
+        totals = self._totals.setdefault((model, version), Totals())
+        self.model_info.labels(model, version, provider).set(1)
+        return ModelMetrics(self, model, version, totals)
+
+    def forget_model(self, model: str, version: str, provider: str) -> None:
+        """Drop what only makes sense while the version is loaded."""
+        self._totals.pop((model, version), None)
+        self.model_info.remove(model, version, provider)
+        self.queue_rows.remove(model, version)
+
+
+class ModelMetrics:
+    """The metrics of one model version, their labels bound once."""
+
+    OUTCOMES: ClassVar[tuple[str, ...]] = ("ok", "error", "invalid", "rejected")
+    """Outcomes whose rows exist from the start: an alert on a rate needs a zero to rise from."""
+    PROTOCOLS: ClassVar[tuple[str, ...]] = ("http", "grpc")
+
+    def __init__(self, metrics: Metrics, model: str, version: str, totals: Totals) -> None:
+        self.totals = totals
+        self._names = (model, version)
+        self._requests = metrics.requests
+        self._queue_rows = metrics.queue_rows.labels(model, version)
+        self._queue = metrics.queue_seconds.labels(model, version)
+        self._execution = metrics.execution_seconds.labels(model, version)
+        self._batch = metrics.batch_rows.labels(model, version)
+        self._durations = {
+            p: metrics.request_seconds.labels(model, version, p) for p in self.PROTOCOLS
+        }
+        self._counters = {
+            (p, o): metrics.requests.labels(model, version, p, o)
+            for p in self.PROTOCOLS
+            for o in self.OUTCOMES
+        }
+
+    def watch_queue(self, rows: Callable[[], float]) -> None:
+        """Read the queue gauge from its owner when scraped."""
+        self._queue_rows.set_function(rows)
+
+    def request_finished(
+        self, protocol: str, outcome: str, duration_s: float, timings: Timings | None
+    ) -> None:
+        """Count one request; ``timings`` where it ran."""
+        counter = self._counters.get((protocol, outcome))
+        if counter is None:
+            counter = self._requests.labels(*self._names, protocol, outcome)
+            self._counters[protocol, outcome] = counter
+        counter.inc()
+        self._durations[protocol].observe(duration_s)
+        self.totals.request_s += duration_s
+        if outcome == "ok" and timings is not None:
+            self.totals.success += 1
+            self.totals.queue_s += timings.queue_s
+            self.totals.compute_input_s += timings.compute_input_s
+            self.totals.compute_infer_s += timings.compute_infer_s
+            self.totals.compute_output_s += timings.compute_output_s
+            self._queue.observe(timings.queue_s)
+        else:
+            self.totals.failure[FAILURE_REASONS.get(outcome, "OTHER")] += 1
+
+    def batch_finished(self, timings: Timings, *, failed: bool) -> None:
+        """Count one run of the engine."""
+        self.totals.executions += 1
+        if not failed:
+            self.totals.rows += timings.batch_rows
+        self._execution.observe(timings.compute_infer_s)
+        self._batch.observe(timings.batch_rows)
