@@ -1,0 +1,1 @@
+"""Writes a trained model as ONNX, proves it, and publishes it. Knows no family."""
