@@ -54,6 +54,8 @@ class DataConfig(Config):
     """Rows of one forward pass of validation."""
     augmentation: AugmentationConfig = AugmentationConfig()
     """Random affine map of the training pictures."""
+    verify: bool = True
+    """Refuse files whose SHA-256 is not that of the published data set."""
 
 
 class OptimizerConfig(Config):

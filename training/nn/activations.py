@@ -25,7 +25,8 @@ class Maxout(nn.Module):
     """h_i(x) = max_{j in 1..k} z_ij, the largest of k affine pieces (Goodfellow et al. 2013).
 
     The layer before it computes the pieces z, so it is ``pieces`` times as wide. Input
-    [B, k*C, ...], output [B, C, ...]; channel i takes its maximum over input channels i*k .. i*k + k - 1.
+    [B, k*C, ...], output [B, C, ...]; output channel i is the maximum over input channels i*k
+    to i*k + k - 1.
     """
 
     def __init__(self, pieces: int) -> None:
