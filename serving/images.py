@@ -1,0 +1,320 @@
+"""From the bytes of a picture to the array that a graph wants.
+
+Everything here is fed by strangers: sizes are checked from the header before a pixel is decoded,
+five formats are read and no other decoder is reachable, and every fault is an InvalidInput or a
+PayloadTooLarge whose text says what was wrong and what was expected.
+"""
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageFile
+
+from quartet.artifact import ImageSpec
+from quartet.config import ConfigError
+from serving.digits import WORKING_SIDE, to_mnist_form
+from serving.errors import InvalidInput, PayloadTooLarge
+from serving.types import Array
+
+EXPECTED = "a PNG, JPEG, WebP, GIF or BMP file"
+"""What a client may send, for error messages."""
+
+_PILLOW_LIMIT = 89_478_485
+"""Pixels from which on Pillow itself warns, and later refuses, at unrelated places."""
+
+_SUPPORTED = (
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (8, b"WEBP", "WEBP"),
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+)
+_RECOGNISED = (
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "BigTIFF"),
+    (0, b"8BPS", "Photoshop (PSD)"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypheic", "HEIC"),
+    (4, b"ftypheix", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\x01\0", "Windows icon (ICO)"),
+    (0, b"%PDF-", "PDF"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "XML or SVG"),
+    (0, b"qoif", "QOI"),
+    (0, b"P5", "PGM"),
+    (0, b"P6", "PPM"),
+    (0, b"PK\x03\x04", "ZIP"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"\x93NUMPY", "NumPy"),
+)
+"""(offset, magic number, name). The second table only serves error messages."""
+
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    EOFError,
+    AttributeError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders raise on damaged files (found by fuzzing; it has no common base class)."""
+
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF 2.32, section 4.6.4, tag 0x0112: what turns the stored picture upright."""
+
+_ORIENTATION_SOURCES = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
+
+_WARNINGS_LOCK = threading.Lock()
+"""``warnings.catch_warnings`` swaps the interpreter's one filter list, so only one at a time.
+What runs under the lock is pure Python that the GIL serialises anyway, never a decoder."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageLimits:
+    """What one encoded picture may be. Over it, PayloadTooLarge."""
+
+    max_pixels: int = 64_000_000
+    """Width times height, 1..89,478,485. A decoded pixel takes 4 bytes, a few times over."""
+    max_bytes: int = 32 * 1024 * 1024
+    """Size of the encoded file, bytes, >= 1."""
+    max_side: int = 65_535
+    """Width or height, pixels, >= 1. The resampling tables grow with it."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels <= _PILLOW_LIMIT:
+            raise ConfigError(f"max_pixels must be in 1..{_PILLOW_LIMIT}, got {self.max_pixels}")
+        if self.max_bytes < 1 or self.max_side < 1:
+            raise ConfigError("max_bytes and max_side must be >= 1")
+
+
+def decode_image(data: bytes, limits: ImageLimits, spec: ImageSpec | None = None) -> Image.Image:
+    """Decode one picture: first frame, upright, without transparency, 8 bits a channel.
+
+    Transparent parts become white, as on paper and in a browser, unless all that is visible is
+    light: a drawing in white ink would vanish, so it gets black.
+
+    Args:
+        data: the file: PNG, JPEG, WebP, GIF or BMP.
+        limits: refused beyond these, before anything is decoded.
+        spec: what the picture is for; a large JPEG is then decoded at a half, quarter or eighth
+            of its size (never below twice the side wanted), which is many times faster.
+
+    Returns:
+        An image of mode ``L`` or ``RGB``.
+
+    Raises:
+        InvalidInput: no picture, an unsupported format, or damaged.
+        PayloadTooLarge: over ``limits``.
+    """
+    kind = _sniff(data, limits)
+    try:
+        image = _open(data, kind)
+        _check_size(image.size, limits)
+        if spec is not None:
+            side = WORKING_SIDE // 2 if spec.fit == "digit" else 2 * max(spec.height, spec.width)
+            image.draft(spec.mode, (side, side))
+        image.load()
+        return _flatten(_upright(image))
+    except Image.DecompressionBombError as error:
+        raise PayloadTooLarge(f"image is too large: {error}") from error
+    except MemoryError as error:
+        raise PayloadTooLarge(f"image is too large to decode, expected {EXPECTED}") from error
+    except _DAMAGE as error:
+        raise InvalidInput(
+            f"image is a damaged or truncated {kind} file ({len(data)} bytes): "
+            f"{_reason(error)}; expected {EXPECTED}, whole"
+        ) from error
+
+
+def to_array(image: Image.Image, spec: ImageSpec, dtype: npt.DTypeLike) -> Array:
+    """Bring a decoded picture to the graph's input form.
+
+    Args:
+        image: from ``decode_image``.
+        spec: size, layout, channels, fit, and for float inputs scale, mean and std.
+        dtype: uint8 (pixels as they are), or a float type (``(pixel * scale - mean) / std``,
+            computed in float32).
+
+    Returns:
+        One picture in ``spec.layout``, without batch axis, C-contiguous.
+    """
+    pixels = np.asarray(_fit(image.convert(spec.mode), spec))
+    dtype = np.dtype(dtype)
+    if dtype != np.uint8:
+        pixels = _normalise(pixels, spec).astype(dtype)
+    if spec.layout == "HW":
+        return np.ascontiguousarray(pixels)
+    pixels = pixels.reshape(spec.height, spec.width, -1)
+    return np.ascontiguousarray(pixels if spec.layout == "HWC" else pixels.transpose(2, 0, 1))
+
+
+def _sniff(data: bytes, limits: ImageLimits) -> str:
+    """Name of the supported format that ``data`` begins like."""
+    if not data:
+        raise InvalidInput(f"image is empty (0 bytes), expected {EXPECTED}")
+    if len(data) > limits.max_bytes:
+        raise PayloadTooLarge(f"image has {len(data)} bytes, at most {limits.max_bytes} are taken")
+    for offset, magic, name in _SUPPORTED:
+        if data.startswith(magic, offset):
+            return name
+    for offset, magic, name in _RECOGNISED:
+        if data.startswith(magic, offset):
+            raise InvalidInput(f"image format {name} is not supported, expected {EXPECTED}")
+    raise InvalidInput(
+        f"not an image: {len(data)} bytes that begin with {data[:8]!r}, expected {EXPECTED}"
+    )
+
+
+def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
+    """Read the header with the one decoder that ``kind`` names."""
+    with _quiet():
+        return Image.open(io.BytesIO(data), formats=(kind,))
+
+
+def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
+    if width * height > limits.max_pixels:
+        raise PayloadTooLarge(
+            f"image has {width} x {height} = {width * height} pixels, "
+            f"at most {limits.max_pixels} are taken"
+        )
+    if max(size) > limits.max_side:
+        raise PayloadTooLarge(
+            f"image is {width} x {height}, a side may have at most {limits.max_side} pixels"
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's remarks on odd metadata away from the server's log."""
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; unreadable EXIF counts as none."""
+    if _ORIENTATION_SOURCES.isdisjoint(image.info):
+        return image
+    try:
+        with _quiet():
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _DAMAGE:
+        return image
+    method = _TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Bring any mode that the five formats have to ``L`` or ``RGB`` without transparency."""
+    if image.mode.startswith("I"):
+        return _from_16_bit(image)
+    if image.has_transparency_data:
+        return _without_transparency(image)
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    return image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey to 8 bits by scaling; Pillow's own conversion clips at 255."""
+    wide = np.clip(np.asarray(image), 0, 65_535).astype(np.uint32)
+    grey = ((wide + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[wide == transparent] = 255
+    return Image.fromarray(grey)
+
+
+def _without_transparency(image: Image.Image) -> Image.Image:
+    layered = image.convert("RGBA")
+    alpha = layered.getchannel("A")
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    # Not of `layered`: a conversion of RGBA to L weighs nothing, and L to L stays exact.
+    colour = layered.convert("RGB").convert(mode)
+    visible = alpha.point([0] * 128 + [255] * 128)
+    counts = np.asarray(colour.convert("L").histogram(mask=visible))
+    hidden_on_white = counts[:128].sum() < 0.01 * counts.sum()
+    flat = Image.new(mode, image.size, 0 if hidden_on_white else (255 if mode == "L" else "white"))
+    flat.paste(colour, mask=alpha)
+    return flat
+
+
+def _fit(image: Image.Image, spec: ImageSpec) -> Image.Image | Array:
+    """Resize to ``spec.width`` x ``spec.height`` the way ``spec.fit`` says."""
+    if spec.fit == "digit":
+        return to_mnist_form(np.asarray(image))
+    if image.size == (spec.width, spec.height):
+        return image
+    if spec.fit == "pad":
+        return _pad(image, spec)
+    box = _centre_box(image.size, spec) if spec.fit == "crop" else (0.0, 0.0, *image.size)
+    return _resize(image, (spec.width, spec.height), box)
+
+
+def _centre_box(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float, float, float]:
+    """The largest centred box with the aspect ratio wanted: left, top, right, bottom."""
+    scale = min(size[0] / spec.width, size[1] / spec.height)
+    left = max(0.0, (size[0] - scale * spec.width) / 2)
+    top = max(0.0, (size[1] - scale * spec.height) / 2)
+    return left, top, size[0] - left, size[1] - top
+
+
+def _pad(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    scale = min(spec.width / image.width, spec.height / image.height)
+    width = min(spec.width, max(1, round(image.width * scale)))
+    height = min(spec.height, max(1, round(image.height * scale)))
+    padded = Image.new(spec.mode, (spec.width, spec.height))
+    resized = _resize(image, (width, height), (0.0, 0.0, *image.size))
+    padded.paste(resized, ((spec.width - width) // 2, (spec.height - height) // 2))
+    return padded
+
+
+def _resize(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]
+) -> Image.Image:
+    """Antialiased bilinear, as torchvision evaluates; large pictures are box-reduced first."""
+    return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+
+
+def _normalise(pixels: Array, spec: ImageSpec) -> npt.NDArray[np.float32]:
+    values = pixels.astype(np.float32) * np.float32(spec.scale)
+    if spec.mean:
+        values -= np.asarray(spec.mean, np.float32)
+    if spec.std:
+        values /= np.asarray(spec.std, np.float32)
+    return values
+
+
+def _reason(error: BaseException) -> str:
+    """The decoder's word for the fault, one line, without Pillow's object addresses."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return "the header cannot be read" if "cannot identify" in text else text[:200]
