@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,22 @@ class ExportGraph:
     filename: str = "model.onnx"
 
 
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """What only the family knows about its model, for the model card. Markdown."""
+
+    title: str
+    purpose: str
+    """What the model is for and what its input must look like."""
+    limits: tuple[str, ...]
+    """What it cannot do, one sentence or two each."""
+    data: str
+    """What it was trained on."""
+    terms: str
+    """Terms of that data."""
+    architecture: str
+
+
 class Exportable(Protocol):
     """What the exporter asks of a trained run of any family."""
 
@@ -53,6 +69,10 @@ class Exportable(Protocol):
         """Score of ``predict`` on the validation split, 0..1, higher is better (accuracy here)."""
         ...
 
-    def card(self) -> Mapping[str, Any]:
-        """Facts for the model card: purpose, data, terms of the data, limits, test metrics."""
+    def test_score(self, predict: Predict) -> float:
+        """The same on the test split. For the card alone; no decision may depend on it."""
+        ...
+
+    def card(self) -> CardFacts:
+        """Facts for the model card."""
         ...

@@ -1,0 +1,1 @@
+"""Measures a trained run on a held-out split."""
