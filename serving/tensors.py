@@ -50,7 +50,7 @@ def decode_tensor(
     """
     count = element_count(shape, name)
     if datatype is Datatype.BYTES:
-        return Tensor(datatype, decode_bytes_tensor(data, count, name).reshape(shape))
+        return Tensor(datatype, shaped(decode_bytes_tensor(data, count, name), shape, name))
     expected = count * datatype.itemsize
     if len(data) != expected:
         raise byte_size_mismatch(name, model, expected, len(data))
@@ -59,7 +59,19 @@ def decode_tensor(
         flat = flat.copy()
     if datatype is Datatype.BOOL and flat.size and flat.view(np.uint8).max() > 1:
         raise InvalidInput(f"invalid BOOL value in input '{name}': every byte must be 0 or 1")
-    return Tensor(datatype, flat.reshape(shape))
+    return Tensor(datatype, shaped(flat, shape, name))
+
+
+def shaped(flat: Array, shape: tuple[int, ...], name: str) -> Array:
+    """View ``flat``, which holds as many elements as ``shape``, in that shape.
+
+    Raises:
+        InvalidInput: NumPy cannot hold the shape: too many axes, or a huge one beside a 0.
+    """
+    try:
+        return flat.reshape(shape)
+    except ValueError as error:
+        raise InvalidInput(f"unexpected shape {list(shape)} for input '{name}': {error}") from error
 
 
 def encode_tensor(tensor: Tensor) -> bytes:

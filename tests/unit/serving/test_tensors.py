@@ -110,3 +110,13 @@ def test_element_count_is_one_when_the_tensor_is_a_scalar() -> None:
 def test_element_count_refuses_negative_dimensions() -> None:
     with pytest.raises(InvalidInput, match=r"\[-1, -1\] for input 'x'"):
         element_count((-1, -1), "x")
+
+
+@pytest.mark.parametrize("shape", [(0, 2**62, 2**62), (1,) * 100, (0, 2**70)])
+@pytest.mark.parametrize("datatype", [Datatype.UINT8, Datatype.BYTES])
+def test_decode_tensor_refuses_shapes_that_numpy_cannot_hold(
+    datatype: Datatype, shape: tuple[int, ...]
+) -> None:
+    data = bytes(4 if datatype is Datatype.BYTES else 1) if 0 not in shape else b""
+    with pytest.raises(InvalidInput, match="unexpected shape"):
+        decode_tensor(data, datatype, shape, "x", "m")
