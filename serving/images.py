@@ -20,8 +20,9 @@ from PIL import ExifTags, Image, ImageFile
 
 from quartet.artifact import ImageSpec
 from quartet.config import ConfigError
-from serving.digits import WORKING_SIDE, to_mnist_form
+from serving.digits import to_mnist_form
 from serving.errors import InvalidInput, PayloadTooLarge
+from serving.ink import WORKING_SIDE
 from serving.types import Array
 
 EXPECTED = "a PNG, JPEG, WebP, GIF or BMP file"
