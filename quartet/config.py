@@ -7,7 +7,7 @@ except the environment, where other programs' variables are none of our business
 
 import argparse
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +43,7 @@ def load_config(
     prog: str,
     description: str = "",
     env_prefix: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> ConfigT:
     """Build ``schema`` from ``argv``, then the environment, then the file named by ``--config``.
 
@@ -52,6 +53,7 @@ def load_config(
         prog: program name shown by ``--help``.
         description: first paragraph of ``--help``.
         env_prefix: prefix of environment variables (sections joined by ``__``); None reads none.
+        defaults: values, nested as the schema is, that stand in for the schema's own defaults.
 
     Raises:
         ConfigError: a value is unknown or out of range; the text names each key and what it wants.
@@ -61,7 +63,8 @@ def load_config(
     file_parser.add_argument("--config", type=Path, default=None)
     file_args, flags = file_parser.parse_known_args(argv)
     try:
-        loaded = _settings_class(schema, flags, prog, description, env_prefix, file_args.config)()
+        sources = _settings_class(schema, flags, prog, description, env_prefix, file_args.config)
+        loaded = sources(**(defaults or {}))
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
     return schema.model_validate({name: getattr(loaded, name) for name in schema.model_fields})
@@ -108,7 +111,7 @@ def _settings_class(
                 sources.append(env_settings)
             if file is not None:
                 sources.append(TomlConfigSettingsSource(settings_cls, toml_file=file))
-            return tuple(sources)
+            return (*sources, init_settings)
 
     help_text = (description or schema.__doc__ or "") + (
         "\n--config FILE reads the same keys from a TOML file; flags win over it."

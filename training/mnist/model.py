@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from quartet.config import ConfigError
 from training.mnist.config import MnistConfig, MnistModelConfig
 from training.nn.activations import fan_out_factor, make_activation
 from training.nn.initialisation import initialise
@@ -125,11 +126,24 @@ class ResNet(nn.Module):
 
 
 def build_model(config: MnistConfig) -> nn.Module:
-    """A new model of ``config.model.arch``, its weights drawn from PyTorch's global generator."""
+    """A new model of ``config.model.arch``, its weights drawn from PyTorch's global generator.
+
+    Raises:
+        ConfigError: ``model.channels`` does not fit the architecture.
+    """
+    _check_channels(config.model)
     classes = {"mlp": Mlp, "lenet": LeNet, "resnet": ResNet}
     model: nn.Module = classes[config.model.arch](config.model, config.regularisation.dropout)
     initialise(model, config.init, config.model.activation)
     return model
+
+
+def _check_channels(config: MnistModelConfig) -> None:
+    wanted = {"mlp": 0, "lenet": 2, "resnet": 3}[config.arch]
+    if wanted and len(config.channels) != wanted:
+        raise ConfigError(
+            f"model.channels: {config.arch} wants {wanted} values, got {list(config.channels)}"
+        )
 
 
 def _widening(config: MnistModelConfig) -> int:

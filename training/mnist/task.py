@@ -1,15 +1,31 @@
 """How family ``mnist`` is trained and validated."""
 
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from quartet.config import ConfigError, explain
+from training.averaging import make_average
 from training.checkpoint import CheckpointError, load_checkpoint
+from training.data.augment import draw_affine
+from training.data.batches import epoch_order, rank_slice, steps_per_epoch
+from training.data.mnist import Mnist, load_mnist
 from training.mnist.config import MnistConfig
+from training.mnist.data import prepare
 from training.mnist.model import build_model
+from training.nn.losses import make_loss
+from training.nn.schedules import StepPlan
 from training.rundir import RunDirectory
+from training.runtime import Runtime
+from training.seeding import Stream, make_generator, seed_modules
+from training.task import Family, Monitor, Task
+from training.updater import Updater
 
 
 def load_trained(run_dir: Path) -> tuple[MnistConfig, nn.Module]:
@@ -33,3 +49,127 @@ def load_trained(run_dir: Path) -> tuple[MnistConfig, nn.Module]:
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{run.best} does not fit its config.json: {error}") from error
     return config, model.eval()
+
+
+class MnistTask(Task):
+    """Trains one classifier with one optimiser; accuracy on the validation split decides."""
+
+    monitor = Monitor("accuracy", "max")
+
+    def __init__(self, config: MnistConfig, data: Mnist, runtime: Runtime) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._checksums = dict(data.checksums)
+        self._train = data.train.to(runtime.device)
+        self._validation = data.validation.to(runtime.device)
+        batch_size, group = config.data.batch_size, runtime.group
+        self.plan = StepPlan(steps_per_epoch(len(data.train), batch_size), config.run.epochs)
+        self._slice = rank_slice(batch_size, group.rank, group.size)
+        seed_modules(config.run.seed, Stream.INIT)
+        self._model = runtime.place(build_model(config))
+        self._average = make_average(self._model, config.regularisation.ema_decay)
+        self._loss = make_loss(config.loss)
+        self._updater = Updater([self._model], config, self.plan, runtime)
+        self._order: tuple[int, Tensor] | None = None
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The model, and its running mean where there is one."""
+        average = {"average": self._average} if self._average is not None else {}
+        return {"model": self._model, **average}
+
+    def updaters(self) -> Mapping[str, Updater]:
+        """The model's one updater."""
+        return {"model": self._updater}
+
+    def best_model(self) -> nn.Module:
+        """The running mean of the model where there is one, else the model."""
+        return self._model if self._average is None else self._average.module
+
+    def rows_per_step(self) -> int:
+        """Rows of the joint batch."""
+        return self._config.data.batch_size
+
+    def facts(self) -> Mapping[str, Any]:
+        """Checksums of the data, sizes of splits and model."""
+        return {
+            "data": self._checksums,
+            "train_rows": len(self._train),
+            "validation_rows": len(self._validation),
+            "parameters": sum(p.numel() for p in self._model.parameters()),
+        }
+
+    def train_step(self, step: int) -> Mapping[str, Tensor]:
+        """One update on this process's slice of batch ``step``."""
+        images, labels = self._batch(step)
+        self._model.train()
+        with self._runtime.autocast():
+            scores = self._model(images)
+        loss = self._loss(scores.float(), labels)
+        norm = self._updater.step(loss)
+        if self._average is not None:
+            self._average.update_parameters(self._model)
+        correct = (scores.detach().argmax(dim=1) == labels).float().mean()
+        return {"loss": loss.detach(), "accuracy": correct, "gradient_norm": norm}
+
+    @torch.inference_mode()
+    def validate(self) -> Mapping[str, float]:
+        """The configured loss and the accuracy (0 to 1) on the validation split."""
+        model, group = self.best_model().eval(), self._runtime.group
+        sums = torch.zeros(2, dtype=torch.float64, device=self._runtime.device)
+        size = self._config.data.validation_batch_size
+        rows = slice(group.rank, None, group.size)
+        pictures, digits = self._validation.images[rows], self._validation.labels[rows]
+        batches = (torch.split(pictures, size), torch.split(digits, size))
+        for images, labels in zip(*batches, strict=True):
+            with self._runtime.autocast():
+                scores = model(self._format(prepare(images))).float()
+            sums[0] += self._loss(scores, labels) * len(labels)
+            sums[1] += (scores.argmax(dim=1) == labels).sum()
+        loss, accuracy = (group.sum(sums) / len(self._validation)).tolist()
+        return {"loss": loss, "accuracy": accuracy}
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Pictures and labels of this process at ``step``, distorted."""
+        data, seed = self._config.data, self._config.run.seed
+        epoch, index = divmod(step, self.plan.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, epoch_order(seed, epoch, len(self._train)))
+        joint = self._order[1][index * data.batch_size : (index + 1) * data.batch_size]
+        rows = joint[self._slice].to(self._runtime.device)
+        maps = None
+        if data.augmentation.enabled:
+            generator = make_generator(seed, Stream.AUGMENT, step)
+            maps = draw_affine(data.augmentation, data.batch_size, generator)[self._slice]
+        return self._format(prepare(self._train.images[rows], maps)), self._train.labels[rows]
+
+    def _format(self, images: Tensor) -> Tensor:
+        if self._config.precision.channels_last:
+            return images.contiguous(memory_format=torch.channels_last)
+        return images
+
+
+class MnistFamily(Family[MnistConfig]):
+    """Family ``mnist``."""
+
+    name = "mnist"
+    schema = MnistConfig
+
+    def recipe(self, config: MnistConfig) -> Mapping[str, Any]:
+        """What ``recipes/<arch>.toml`` says."""
+        file = resources.files("training.mnist") / "recipes" / f"{config.model.arch}.toml"
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+
+    def run_name(self, config: MnistConfig) -> str:
+        """Architecture and seed."""
+        return f"{config.model.arch}-seed{config.run.seed}"
+
+    def make_task(self, config: MnistConfig, runtime: Runtime) -> MnistTask:
+        """Read MNIST and build the model."""
+        data = load_mnist(
+            config.data_dir, download_missing=config.download, verify=config.data.verify
+        )
+        return MnistTask(config, data, runtime)
+
+
+FAMILY = MnistFamily()
+"""For ``training.registry``."""
