@@ -57,6 +57,12 @@ class BatchQueue(Generic[PayloadT]):
         self._expiries: list[tuple[float, int, Entry[PayloadT]]] = []
         self._sequence = itertools.count()
         self._rows = 0
+        self._requests = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests that wait."""
+        return self._requests
 
     @property
     def rows(self) -> int:
@@ -76,6 +82,7 @@ class BatchQueue(Generic[PayloadT]):
             )
         self._lines.setdefault(entry.key, deque()).append(entry)
         self._rows += entry.rows
+        self._requests += 1
         if entry.expires is not None:
             heapq.heappush(self._expiries, (entry.expires, next(self._sequence), entry))
 
@@ -130,6 +137,7 @@ class BatchQueue(Generic[PayloadT]):
     def _leave(self, entry: Entry[PayloadT]) -> None:
         entry.waiting = False
         self._rows -= entry.rows
+        self._requests -= 1
 
     def _live_lines(self) -> list[deque[Entry[PayloadT]]]:
         """Lines with a waiting head; emptied lines are forgotten on the way."""

@@ -68,7 +68,6 @@ class DynamicBatcher:
     ) -> None:
         """Serve ``engine`` with up to ``instances`` batches at once on ``pool``'s threads."""
         self._engine = engine
-        self._batches = rules.join
         self._pool = pool
         self._instances = instances
         self._observer = observer
@@ -84,6 +83,10 @@ class DynamicBatcher:
     def queued_rows(self) -> int:
         """Rows that wait."""
         return self._queue.rows
+
+    def queued_requests(self) -> int:
+        """Requests that wait."""
+        return self._queue.requests
 
     async def submit(self, work: Work) -> Finished:
         """See ``Scheduler.submit``."""

@@ -5,6 +5,7 @@
     ServingError            500  INTERNAL            the server's fault
     +-- InferenceFailed     500  INTERNAL            ONNX Runtime refused or failed
     +-- InvalidInput        400  INVALID_ARGUMENT    the client's fault, and retrying will not help
+    +-- MethodNotAllowed    405  UNIMPLEMENTED       REST only
     +-- PayloadTooLarge     413  RESOURCE_EXHAUSTED
     +-- UnsupportedEncoding 415  UNIMPLEMENTED
     +-- ModelNotFound       404  NOT_FOUND
@@ -47,6 +48,14 @@ class InvalidInput(ServingError):
 
     http_status = 400
     grpc_code = "INVALID_ARGUMENT"
+    outcome = "invalid"
+
+
+class MethodNotAllowed(ServingError):
+    """The path exists, but not for this HTTP method."""
+
+    http_status = 405
+    grpc_code = "UNIMPLEMENTED"
     outcome = "invalid"
 
 

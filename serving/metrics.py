@@ -125,9 +125,10 @@ class ModelMetrics:
             for o in self.OUTCOMES
         }
 
-    def watch_queue(self, rows: Callable[[], float]) -> None:
-        """Read the queue gauge from its owner when scraped."""
+    def watch_queue(self, rows: Callable[[], int], requests: Callable[[], int]) -> None:
+        """Read the queue's gauges from their owner when scraped."""
         self._queue_rows.set_function(rows)
+        self.totals.pending = requests
 
     def request_finished(
         self, protocol: str, outcome: str, duration_s: float, timings: Timings | None

@@ -53,6 +53,10 @@ class Scheduler(Protocol):
         """Rows that wait, those in execution not counted."""
         ...
 
+    def queued_requests(self) -> int:
+        """Requests that wait."""
+        ...
+
     async def drain(self) -> None:
         """Wait until nothing is queued or running."""
         ...

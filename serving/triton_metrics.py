@@ -28,8 +28,8 @@ class Totals:
     compute_input_s: float = 0.0
     compute_infer_s: float = 0.0
     compute_output_s: float = 0.0
-    pending: int = 0
-    """Requests accepted and not yet answered."""
+    pending: Callable[[], int] = int
+    """Reads how many requests wait, from the queue that owns them."""
 
 
 _FAMILIES: tuple[tuple[str, str, str, Callable[[Totals], float]], ...] = (
@@ -69,8 +69,8 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[Totals], float]], ...] = (
     (
         "nv_inference_pending_request_count",
         "gauge",
-        "Requests waiting or running",
-        lambda t: t.pending,
+        "Requests waiting",
+        lambda t: t.pending(),
     ),
 )
 

@@ -1,0 +1,229 @@
+"""The composition root: builds everything from settings, runs it, and drains it on SIGTERM."""
+
+import asyncio
+import gc
+import logging
+import signal
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import onnxruntime
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from quartet import __version__
+from quartet.config import ConfigError
+from serving.effective_config import BatchingDefaults
+from serving.grpc.server import GrpcServer, GrpcSettings
+from serving.http_server import HttpListener
+from serving.images import ImageLimits
+from serving.loading import Engines
+from serving.metrics import Metrics
+from serving.providers import choose_device
+from serving.repository import ModelRepository
+from serving.rest.app import MetricsApp, RestApp
+from serving.service import InferenceService, ServiceParts
+from serving.settings import ServerSettings
+from serving.threads import available_cpus
+from serving.workers import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where a started server listens."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+class Server:
+    """One server: its models, its three ports and their life. Several fit into one process."""
+
+    def __init__(self, settings: ServerSettings, registry: CollectorRegistry) -> None:
+        """Wire everything; nothing is opened yet.
+
+        Raises:
+            ConfigError: the device asked for cannot be had.
+        """
+        self._settings = settings
+        self._metrics = Metrics(registry)
+        engines = build_engines(settings, self._metrics)
+        self._pool = engines.pool
+        self._image_pool = ThreadPoolExecutor(engines.threads, thread_name_prefix="image")
+        self._repository = ModelRepository(settings.model_repository, engines)
+        self.service = InferenceService(
+            ServiceParts(
+                repository=self._repository,
+                metrics=self._metrics,
+                image_limits=ImageLimits(
+                    max_pixels=settings.max_image_pixels, max_bytes=settings.max_body_bytes
+                ),
+                image_pool=self._image_pool,
+                required_models=settings.required_models,
+            )
+        )
+        rest = RestApp(self.service, self._metrics, max_body_bytes=settings.max_body_bytes)
+        self._http = HttpListener(rest, keep_alive_s=settings.keep_alive_s)
+        self._metrics_http = HttpListener(
+            MetricsApp(self._metrics), keep_alive_s=settings.keep_alive_s
+        )
+        self._grpc = GrpcServer(
+            self.service, GrpcSettings(max_message_bytes=settings.max_body_bytes)
+        )
+
+    async def start(self) -> Ports:
+        """Open the ports: alive, but not ready before ``load_models``.
+
+        Raises:
+            ConfigError: a port cannot be bound.
+        """
+        settings = self._settings
+        self._pool.start()
+        try:
+            ports = Ports(
+                http=await self._http.start(settings.host, settings.http_port),
+                grpc=await self._grpc.start(settings.host, settings.grpc_port),
+                metrics=await self._metrics_http.start(settings.host, settings.metrics_port),
+            )
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {settings.host}: {error}") from error
+        logger.info(
+            "listening",
+            extra={"http": ports.http, "grpc": ports.grpc, "metrics": ports.metrics},
+        )
+        return ports
+
+    async def load_models(self) -> None:
+        """Load the repository. Raises ConfigError if there is none."""
+        started = time.monotonic()
+        await self._repository.load_all()
+        # What is loaded now stays; the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        ready = self.service.ready()
+        log = logger.info if ready else logger.error
+        log(
+            "server is ready" if ready else "server is not ready: %s",
+            *([] if ready else [self.service.why_not_ready()]),
+            extra={"load_s": round(time.monotonic() - started, 3)},
+        )
+
+    async def stop(self, hurry: asyncio.Event | None = None) -> None:
+        """Drain: not ready at once, serve on for ``drain_delay_s``, finish, close.
+
+        Args:
+            hurry: if set, by a second signal, whatever is left is cut off.
+        """
+        settings = self._settings
+        hurry = hurry or asyncio.Event()
+        self.service.start_draining()
+        logger.info("draining", extra={"delay_s": settings.drain_delay_s})
+        await _wait(hurry, settings.drain_delay_s)
+        self.service.refuse_new()
+        finished = asyncio.ensure_future(self.service.drained())
+        hurried = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait(
+            {finished, hurried},
+            timeout=settings.drain_timeout_s,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not finished.done():
+            logger.warning("requests were still in flight when the time to drain ran out")
+        finished.cancel()
+        hurried.cancel()
+        self.service.close()
+        await asyncio.gather(self._http.stop(1.0), self._grpc.stop(1.0))
+        await self._metrics_http.stop(1.0)
+        self._pool.stop()
+        self._image_pool.shutdown(wait=False, cancel_futures=True)
+        logger.info("stopped")
+
+
+def build_engines(settings: ServerSettings, metrics: Metrics) -> Engines:
+    """Choose the device and plan the threads; the plan is logged.
+
+    Raises:
+        ConfigError: the device asked for cannot be had.
+    """
+    device = choose_device(settings.device)
+    threads = settings.threads or available_cpus()
+    metrics.build_info.labels(__version__, onnxruntime.__version__, device.provider).set(1)
+    logger.info(
+        "device chosen",
+        extra={
+            "device": device.kind,
+            "reason": device.reason,
+            "provider": device.provider,
+            "threads": threads,
+            "onnxruntime": onnxruntime.__version__,
+        },
+    )
+    return Engines(
+        device=device,
+        pool=WorkerPool(threads),
+        threads=threads,
+        instances=settings.instances,
+        defaults=BatchingDefaults(
+            max_batch_size=settings.max_batch_size,
+            max_queue_delay_s=settings.max_queue_delay_us / 1e6,
+            max_queue_rows=settings.max_queue_rows,
+        ),
+        metrics=metrics,
+    )
+
+
+def run(settings: ServerSettings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status."""
+    try:
+        uvloop.run(_serve(settings))
+    except ConfigError as error:
+        logger.error("cannot serve: %s", error)
+        return 1
+    return 0
+
+
+async def _serve(settings: ServerSettings) -> None:
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    _on_signals((signal.SIGTERM, signal.SIGINT), stop, hurry)
+    server = Server(settings, CollectorRegistry())
+    loading: asyncio.Task[None] | None = None
+    try:
+        await server.start()
+        loading = asyncio.create_task(server.load_models())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            loading.result()
+        await stopping
+    finally:
+        if loading is not None and not loading.done():
+            loading.cancel()
+        await server.stop(hurry)
+
+
+def _on_signals(
+    signals: Sequence[signal.Signals], stop: asyncio.Event, hurry: asyncio.Event
+) -> None:
+    """The first signal asks to stop, the second to hurry."""
+
+    def received() -> None:
+        if stop.is_set():
+            hurry.set()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in signals:
+        loop.add_signal_handler(number, received)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    """Wait for ``event``, at most ``timeout_s`` seconds."""
+    if timeout_s > 0:
+        waiting = asyncio.ensure_future(event.wait())
+        await asyncio.wait({waiting}, timeout=timeout_s)
+        waiting.cancel()

@@ -1,0 +1,1 @@
+"""REST: wire to ``serving.types`` and back, errors to statuses, nothing else."""

@@ -1,0 +1,137 @@
+"""The REST application: hot routes in front, FastAPI for the rest, one OpenAPI document."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from quartet import __version__
+from serving.errors import ServingError
+from serving.metrics import Metrics
+from serving.request_id import HEADER, request_id
+from serving.rest.classify_openapi import openapi_operation
+from serving.rest.hot_routes import HotRoutes
+from serving.rest.http import Receive, Reply, Scope, Send, error_reply, internal_error
+from serving.rest.infer_openapi import infer_operation
+from serving.rest.v2_routes import v2_router
+from serving.service import InferenceService
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class RestApp:
+    """The ASGI application of the HTTP port."""
+
+    def __init__(self, service: InferenceService, metrics: Metrics, *, max_body_bytes: int) -> None:
+        self.fastapi = build_fastapi(service, metrics)
+        self._hot = HotRoutes(service, max_body_bytes=max_body_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection scope."""
+        if scope["type"] == "http":
+            found = self._hot.find(scope)
+            if found is not None:
+                await self._hot.serve(*found, scope, receive, send)
+                return
+        await self.fastapi(scope, receive, send)
+
+
+def build_fastapi(service: InferenceService, metrics: Metrics) -> FastAPI:
+    """Health, metadata, metrics and the API's documentation."""
+    app = FastAPI(
+        title="Quartet",
+        version=__version__,
+        summary="Inference over the Open Inference Protocol, and typed routes for pictures.",
+        redirect_slashes=False,
+    )
+    app.include_router(v2_router(service))
+
+    @app.get("/metrics", tags=["operations"], response_class=Response)
+    def prometheus_metrics() -> Response:
+        """All metrics in Prometheus' text format."""
+        return Response(metrics.render(), media_type=METRICS_TYPE)
+
+    _add_error_handlers(app)
+    _document_hot_routes(app)
+    return app
+
+
+class MetricsApp:
+    """The ASGI application of the metrics port: GET /metrics alone."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        if scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
+            response = Response(self._metrics.render(), media_type=METRICS_TYPE)
+        else:
+            response = Response(
+                b'{"error":"Not Found; this port serves GET /metrics"}',
+                404,
+                media_type="application/json",
+            )
+        await response(scope, receive, send)
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    """Every error body is ``{"error": text}``, from whichever layer it comes."""
+
+    def respond(request: Request, reply: Reply, rid: str) -> Response:
+        headers = {key.decode(): value.decode() for key, value in reply.headers}
+        return Response(
+            reply.body,
+            reply.status,
+            {**headers, HEADER: rid},
+            media_type=reply.content_type.decode(),
+        )
+
+    def on_serving_error(request: Request, error: Exception) -> Response:
+        rid = request_id(request.headers.get(HEADER))
+        if not isinstance(error, ServingError):
+            raise error
+        return respond(request, error_reply(error, rid), rid)
+
+    def on_http_error(request: Request, error: Exception) -> Response:
+        rid = request_id(request.headers.get(HEADER))
+        if not isinstance(error, HTTPException):
+            raise error
+        reply = error_reply(ServingError(str(error.detail)), rid)
+        reply.status = error.status_code
+        reply.headers = tuple(
+            (k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items()
+        )
+        return respond(request, reply, rid)
+
+    def on_crash(request: Request, error: Exception) -> Response:
+        rid = request_id(request.headers.get(HEADER))
+        return respond(request, error_reply(internal_error(rid), rid), rid)
+
+    app.add_exception_handler(ServingError, on_serving_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(Exception, on_crash)
+
+
+def _document_hot_routes(app: FastAPI) -> None:
+    """Write the routes that FastAPI does not see into its OpenAPI document."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title, version=app.version, summary=app.summary, routes=app.routes
+            )
+            paths = document["paths"]
+            paths["/v1/classify/{model_name}"] = {"post": openapi_operation()}
+            paths["/v2/models/{model_name}/infer"] = {"post": infer_operation(versioned=False)}
+            paths["/v2/models/{model_name}/versions/{model_version}/infer"] = {
+                "post": infer_operation(versioned=True)
+            }
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

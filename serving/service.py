@@ -1,0 +1,277 @@
+"""The application without a wire: what the server can do, for REST and gRPC alike."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from quartet import __version__
+from serving.errors import Cancelled, NotSupported, ServingError, ShuttingDown
+from serving.images import ImageLimits
+from serving.loading import PLATFORM, LoadedModel
+from serving.metrics import Metrics
+from serving.repository import ModelRepository
+from serving.scheduler import Finished, Scheduler, Work
+from serving.tasks.image_classification import ImageClassifier, missing_declaration
+from serving.types import (
+    Array,
+    ClassifyRequest,
+    ClassifyResponse,
+    Datatype,
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    Prediction,
+    ServerMetadata,
+    Tensor,
+    Timings,
+)
+
+EXTENSIONS = ("binary_tensor_data", "parameters")
+"""Protocol extensions that are switched on, under Triton's names; clients decide by them."""
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a call tells its bookkeeping."""
+
+    model: LoadedModel | None = None
+    timings: Timings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceParts:
+    """What an InferenceService is made of."""
+
+    repository: ModelRepository
+    metrics: Metrics
+    image_limits: ImageLimits
+    image_pool: Executor
+    """Threads that decode pictures."""
+    required_models: Sequence[str] = ()
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+
+class InferenceService:
+    """Models, readiness and inference. One event loop; nothing here knows a protocol."""
+
+    def __init__(self, parts: ServiceParts) -> None:
+        """Wire the parts together; nothing is loaded yet."""
+        self._repository = parts.repository
+        self._metrics = parts.metrics
+        self._image_limits = parts.image_limits
+        self._image_pool = parts.image_pool
+        self._required = tuple(parts.required_models)
+        self._clock = parts.clock
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
+        self._closed = False
+        parts.metrics.ready.set_function(lambda: float(self.ready()))
+
+    def live(self) -> bool:
+        """Whether the process works at all; true until it exits."""
+        return True
+
+    def ready(self) -> bool:
+        """Whether requests should be sent here.
+
+        False while models load, while draining, while a required model is not ready, and if no
+        model at all could be loaded from a repository that has some.
+        """
+        if self._draining or not self._repository.loaded:
+            return False
+        models = self._repository.models
+        if not all(name in models and models[name].ready_versions() for name in self._required):
+            return False
+        return not models or any(entry.ready_versions() for entry in models.values())
+
+    def why_not_ready(self) -> str:
+        """The reason in words; empty if ready."""
+        if self._draining:
+            return "the server is shutting down"
+        if not self._repository.loaded:
+            return "models are loading"
+        if self.ready():
+            return ""
+        models = self._repository.models
+        missing = [n for n in self._required if n not in models or not models[n].ready_versions()]
+        return (
+            f"required models are not ready: {missing}" if missing else "no model could be loaded"
+        )
+
+    def model_ready(self, name: str, version: str = "") -> bool:
+        """Whether the model (its version, or any) serves. Raises ModelNotFound, ModelNotReady."""
+        self._repository.get(name, version)
+        return not self._draining
+
+    def server_metadata(self) -> ServerMetadata:
+        """Name, version and extensions."""
+        return ServerMetadata(name="quartet", version=__version__, extensions=EXTENSIONS)
+
+    def model_metadata(self, name: str, version: str = "") -> ModelMetadata:
+        """What the model takes and gives. Raises as ``ModelRepository.get``."""
+        model = self._repository.get(name, version)
+        versions = [model.version] if version else self._repository.models[name].ready_versions()
+        return ModelMetadata(
+            name=name,
+            versions=tuple(str(v) for v in versions),
+            platform=PLATFORM,
+            inputs=model.config.inputs,
+            outputs=model.config.outputs,
+            properties=model.properties,
+        )
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """Run tensors through a model.
+
+        Raises:
+            ServingError: a subclass that says whose fault it was; see ``serving.errors``.
+        """
+        with self._counted(request.protocol) as outcome:
+            model = outcome.model = self._repository.get(request.model_name, request.model_version)
+            finished = await model.scheduler.submit(model.checker.check(request))
+            outcome.timings = finished.timings
+        return InferResponse(
+            model_name=model.name,
+            model_version=str(model.version),
+            outputs=_wire_outputs(model, finished.outputs),
+            id=request.id,
+            timings=finished.timings,
+        )
+
+    async def classify(self, request: ClassifyRequest) -> ClassifyResponse:
+        """Run encoded pictures through a classifier and name the best classes of each.
+
+        Raises:
+            NotSupported: the model does not declare how a picture becomes its input.
+            ServingError: as ``infer``; a bad picture is InvalidInput or PayloadTooLarge.
+        """
+        with self._counted(request.protocol) as outcome:
+            model = outcome.model = self._repository.get(request.model_name, request.model_version)
+            classifier = _classifier_of(model)
+            loop = asyncio.get_running_loop()
+            tensor = await loop.run_in_executor(
+                self._image_pool, classifier.preprocess, request.images, self._image_limits
+            )
+            results, timings = await self._run_in_batches(model, classifier, tensor, request)
+            outcome.timings = timings
+        return ClassifyResponse(
+            model_name=model.name,
+            model_version=str(model.version),
+            results=results,
+            timings=timings,
+        )
+
+    def start_draining(self) -> None:
+        """Stop being ready; requests are still served."""
+        self._draining = True
+
+    def refuse_new(self) -> None:
+        """Serve what is in flight and nothing more."""
+        self._draining = True
+        self._closed = True
+
+    async def drained(self) -> None:
+        """Wait until no request is in flight."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Fail what still waits."""
+        self._repository.close()
+
+    async def _run_in_batches(
+        self,
+        model: LoadedModel,
+        classifier: ImageClassifier,
+        tensor: Tensor,
+        request: ClassifyRequest,
+    ) -> tuple[tuple[tuple[Prediction, ...], ...], Timings]:
+        """Send the pictures as requests of at most ``max_batch_size`` rows, all at once."""
+        step = max(1, model.config.max_batch_size)
+        parts = [tensor.data[i : i + step] for i in range(0, len(tensor.data), step)]
+        works = [
+            model.checker.check(
+                InferRequest(
+                    model_name=model.name,
+                    inputs={classifier.input_name: Tensor(tensor.datatype, part)},
+                    outputs=(classifier.output_name,),
+                    deadline=request.deadline,
+                )
+            )
+            for part in parts
+        ]
+        if len(works) == 1:
+            finished = [await model.scheduler.submit(works[0])]
+        else:
+            finished = await _all(model.scheduler, works)
+        scores = np.concatenate([one.outputs[classifier.output_name] for one in finished])
+        return classifier.postprocess(scores, request.top_k), finished[0].timings
+
+    @contextmanager
+    def _counted(self, protocol: str) -> Iterator[_Outcome]:
+        """Count one request, whatever becomes of it."""
+        if self._closed:
+            self._metrics.unrouted(protocol, ShuttingDown.outcome)
+            raise ShuttingDown("the server is shutting down and has stopped accepting new requests")
+        outcome = _Outcome()
+        result = "error"
+        started = self._clock()
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            yield outcome
+            result = "ok"
+        except ServingError as error:
+            result = error.outcome
+            raise
+        except asyncio.CancelledError:
+            result = Cancelled.outcome
+            raise
+        finally:
+            self._in_flight -= 1
+            if self._in_flight == 0:
+                self._idle.set()
+            if outcome.model is None:
+                self._metrics.unrouted(protocol, result)
+            else:
+                outcome.model.metrics.request_finished(
+                    protocol, result, self._clock() - started, outcome.timings
+                )
+
+
+async def _all(scheduler: Scheduler, works: Sequence[Work]) -> list[Finished]:
+    """Submit every work at once; if one fails, the others are taken back."""
+    tasks = [asyncio.ensure_future(scheduler.submit(work)) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _classifier_of(model: LoadedModel) -> ImageClassifier:
+    if model.classifier is None:
+        raise NotSupported(
+            missing_declaration(model.name, model.config.inputs, model.config.outputs)
+        )
+    return model.classifier
+
+
+def _wire_outputs(model: LoadedModel, outputs: Mapping[str, Array]) -> dict[str, Tensor]:
+    """The engine's arrays as tensors of the declared types; text becomes UTF-8 bytes."""
+    datatypes = {spec.name: spec.datatype for spec in model.config.outputs}
+    return {name: _wire_tensor(datatypes[name], array) for name, array in outputs.items()}
+
+
+def _wire_tensor(datatype: Datatype, array: Array) -> Tensor:
+    if datatype is not Datatype.BYTES:
+        return Tensor(datatype, array)
+    encoded = np.empty(array.size, np.object_)
+    encoded[:] = [str(element).encode() for element in array.ravel()]
+    return Tensor(datatype, encoded.reshape(array.shape))
