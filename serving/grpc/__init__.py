@@ -1,0 +1,1 @@
+"""The gRPC side of the server: wire to ``serving.types`` and back, nothing else."""
