@@ -58,7 +58,7 @@ def plot_reliability(report: ClassificationReport, path: Path) -> None:
         )
     upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     upper.set_title(f"expected calibration error {report.ece:.4f}", fontsize=11)
-    upper.legend(loc="upper left", frameon=False)
+    upper.legend(loc="upper left", framealpha=1.0, edgecolor="none")
     lower.bar(middles, [e.count for e in bins], width, color="0.6", edgecolor="white")
     lower.set(xlabel="confidence", ylabel="pictures", yscale="log")
     figure.savefig(path, dpi=_DPI)

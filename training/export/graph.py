@@ -29,10 +29,11 @@ def to_onnx(graph: ExportGraph) -> onnx.ModelProto:
     """Export ``graph`` and check it.
 
     Raises:
-        ExportError: the example has a batch of one, an axis declared dynamic came out fixed, the
-            operators could not be exported, or ``onnx.checker`` refuses the file.
+        ExportError: the module is in training mode, the example has a batch of one, an axis
+            declared dynamic came out fixed, the operators could not be exported, or
+            ``onnx.checker`` refuses the file.
     """
-    _check_example(graph)
+    _check_request(graph)
     model = _export(graph)
     _strip(model)
     model.ir_version = IR_VERSION
@@ -50,7 +51,9 @@ def check(model: onnx.ModelProto) -> None:
         raise ExportError(f"the exported graph is not valid ONNX: {error}") from error
 
 
-def _check_example(graph: ExportGraph) -> None:
+def _check_request(graph: ExportGraph) -> None:
+    if graph.module.training:
+        raise ExportError(f"the module of {graph.filename} is in training mode; call its eval()")
     for name, axes in graph.dynamic_axes.items():
         if name not in graph.inputs:
             continue
