@@ -44,9 +44,8 @@ def to_mnist_form(grey_HW: Grey) -> Grey:
         if _is_mnist_form(upright):
             return upright.copy()
     ink_HW, mask_HW = find_ink(grey_HW)
-    if not mask_HW.any():
-        return np.zeros((FIELD, FIELD), np.uint8)
-    return _centred(_boxed(ink_HW, mask_HW))
+    digit_hw = _boxed(ink_HW, mask_HW)
+    return _centred(digit_hw) if digit_hw.any() else np.zeros((FIELD, FIELD), np.uint8)
 
 
 def _is_mnist_form(grey_HW: Grey) -> bool:
@@ -79,18 +78,23 @@ def _border(grey_HW: Grey) -> Grey:
 
 
 def _boxed(ink_HW: Real, mask_HW: Mask) -> Grey:
-    """Cut the digit out and scale it into the box: uint8 [h, w], the longer side 20, peak 255."""
+    """Cut the digit out and scale it into the box: uint8 [h, w], the longer side 20, peak 255.
+
+    All zero where the mask is empty, or the ink too little to show at this size.
+    """
+    if not mask_HW.any():
+        return np.zeros((1, 1), np.uint8)
     level = max(float(np.percentile(ink_HW[mask_HW], 80)), 1.0)
-    # One pixel around the mask holds the other half of the strokes' soft edges.
-    edge_HW = np.asarray(Image.fromarray(mask_HW).convert("L").filter(ImageFilter.MaxFilter(3)))
-    clean_HW = np.clip(ink_HW * (255 / level), 0, 255) * (edge_HW > 0)
     rows, columns = _extent(mask_HW)
-    cut = clean_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    # One pixel around the mask holds the other half of the strokes' soft edges.
+    edge = Image.fromarray(mask_HW[inside]).convert("L").filter(ImageFilter.BoxBlur(1))
+    cut = np.clip(ink_HW[inside] * (255 / level), 0, 255) * (np.asarray(edge) > 0)
     digit = Image.fromarray(cut.astype(np.uint8))
     if max(digit.size) > BOX:
         digit = _thickened(_scaled(digit, BOX * _DETAIL))
     box = np.asarray(_scaled(digit, BOX), np.float32)
-    bright: Grey = np.round(box * (255 / box.max())).astype(np.uint8)
+    bright: Grey = np.round(box * (255 / max(float(box.max()), 1.0))).astype(np.uint8)
     return bright
 
 

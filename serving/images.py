@@ -22,47 +22,12 @@ from quartet.artifact import ImageSpec
 from quartet.config import ConfigError
 from serving.digits import to_mnist_form
 from serving.errors import InvalidInput, PayloadTooLarge
+from serving.image_formats import EXPECTED, sniff_format
 from serving.ink import WORKING_SIDE
 from serving.types import Array
 
-EXPECTED = "a PNG, JPEG, WebP, GIF or BMP file"
-"""What a client may send, for error messages."""
-
 _PILLOW_LIMIT = 89_478_485
 """Pixels from which on Pillow itself warns, and later refuses, at unrelated places."""
-
-_SUPPORTED = (
-    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
-    (0, b"\xff\xd8\xff", "JPEG"),
-    (8, b"WEBP", "WEBP"),
-    (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
-)
-_RECOGNISED = (
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (0, b"II+\0", "BigTIFF"),
-    (0, b"8BPS", "Photoshop (PSD)"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftypheic", "HEIC"),
-    (4, b"ftypheix", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"\0\0\x01\0", "Windows icon (ICO)"),
-    (0, b"%PDF-", "PDF"),
-    (0, b"<svg", "SVG"),
-    (0, b"<?xml", "XML or SVG"),
-    (0, b"qoif", "QOI"),
-    (0, b"P5", "PGM"),
-    (0, b"P6", "PPM"),
-    (0, b"PK\x03\x04", "ZIP"),
-    (0, b"\x1f\x8b", "gzip"),
-    (0, b"\x93NUMPY", "NumPy"),
-)
-"""(offset, magic number, name). The second table only serves error messages."""
 
 _DAMAGE = (
     OSError,
@@ -135,7 +100,7 @@ def decode_image(data: bytes, limits: ImageLimits, spec: ImageSpec | None = None
         InvalidInput: no picture, an unsupported format, or damaged.
         PayloadTooLarge: over ``limits``.
     """
-    kind = _sniff(data, limits)
+    kind = _checked_format(data, limits)
     try:
         image = _open(data, kind)
         _check_size(image.size, limits)
@@ -177,21 +142,11 @@ def to_array(image: Image.Image, spec: ImageSpec, dtype: npt.DTypeLike) -> Array
     return np.ascontiguousarray(pixels if spec.layout == "HWC" else pixels.transpose(2, 0, 1))
 
 
-def _sniff(data: bytes, limits: ImageLimits) -> str:
-    """Name of the supported format that ``data`` begins like."""
-    if not data:
-        raise InvalidInput(f"image is empty (0 bytes), expected {EXPECTED}")
+def _checked_format(data: bytes, limits: ImageLimits) -> str:
+    """Name of the supported format that ``data`` begins like, if not too long."""
     if len(data) > limits.max_bytes:
         raise PayloadTooLarge(f"image has {len(data)} bytes, at most {limits.max_bytes} are taken")
-    for offset, magic, name in _SUPPORTED:
-        if data.startswith(magic, offset):
-            return name
-    for offset, magic, name in _RECOGNISED:
-        if data.startswith(magic, offset):
-            raise InvalidInput(f"image format {name} is not supported, expected {EXPECTED}")
-    raise InvalidInput(
-        f"not an image: {len(data)} bytes that begin with {data[:8]!r}, expected {EXPECTED}"
-    )
+    return sniff_format(data)
 
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:

@@ -24,7 +24,7 @@ _FIT_SIDE = 48
 """Longest side of the thumbnail on which the background is estimated, pixels."""
 _FIT_STEPS = 8
 """Least-squares steps of the surface; half of them on the outer ring."""
-_BROADEST_STROKE = 7
+_BROADEST_STROKE = 9
 """What is broader than this in every direction, in pixels of the thumbnail, is no stroke. Odd."""
 _MIN_CONTRAST = 12.0
 """Fainter ink than this, in grey levels of 0..255, counts as none: JPEG artefacts reach 10."""
@@ -91,7 +91,7 @@ def _inked_side_up(difference_HW: Real) -> tuple[Real, int]:
 
     Noise is even, ink is one-sided and far from the background: the third moment tells its side.
     """
-    sign = -1 if float(np.sum(difference_HW**3, dtype=np.float64)) < 0 else 1
+    sign = -1 if float(np.vdot(difference_HW * difference_HW, difference_HW)) < 0 else 1
     return difference_HW * sign, sign
 
 
@@ -114,10 +114,13 @@ def _enlarged(thumb_yx: Real, shape: tuple[int, ...]) -> Real:
 
 def _broad(ink_yx: Real) -> Real:
     """The part of ``ink_yx`` that no stroke is broad enough for, >= 0."""
-    eroded = Image.fromarray(np.maximum(ink_yx, 0)).filter(ImageFilter.MinFilter(_BROADEST_STROKE))
-    # A little more than erosion took, up to the picture itself: round shapes keep their rims.
+    image = Image.fromarray(np.maximum(ink_yx, 0))
+    eroded = image.filter(ImageFilter.MinFilter(_BROADEST_STROKE))
+    # Grown by a little more than was eroded, for the rims of round shapes; and a pixel beyond the
+    # shape itself, for its edge, which the thumbnail has blurred.
     opened = eroded.filter(ImageFilter.MaxFilter(_BROADEST_STROKE + 4))
-    broad: Real = np.minimum(np.asarray(opened), np.maximum(ink_yx, 0))
+    reach = image.filter(ImageFilter.MaxFilter(3))
+    broad: Real = np.minimum(np.asarray(opened), np.asarray(reach))
     return broad
 
 
@@ -201,15 +204,25 @@ def _kept_parts(
         mass = inner if inner.max() > _SPECK * mass.max() else mass
     main = int(mass.argmax())
     heavy: Mask = mass >= _SPECK * mass[main]
-    return heavy & _near(labels_HW, main, count)
+    return _near(np.where(heavy[labels_HW], labels_HW, 0), main, count)
 
 
 def _near(labels_HW: npt.NDArray[np.int32], main: int, count: int) -> Mask:
-    """Which labels reach into the main part's bounding box, widened by a third of its side."""
-    rows, columns = (labels_HW == main).nonzero()
-    reach = max(int(np.ptp(rows)), int(np.ptp(columns))) // 3 + 2
-    near = np.zeros(count + 1, np.bool_)
-    top, left = max(rows.min() - reach, 0), max(columns.min() - reach, 0)
-    near[labels_HW[top : rows.max() + reach, left : columns.max() + reach]] = True
-    near[0] = False
-    return near
+    """Which labels reach the box around ``main``, widened by a third of its side: [count + 1].
+
+    The box grows to what reaches it, until nothing more does.
+    """
+    rows, columns = labels_HW.nonzero()
+    part = labels_HW[rows, columns]
+    low = np.full((count + 1, 2), max(labels_HW.shape))
+    high = np.full((count + 1, 2), -1)
+    np.minimum.at(low, part, np.stack([rows, columns], axis=1))
+    np.maximum.at(high, part, np.stack([rows, columns], axis=1))
+    near = np.arange(count + 1) == main
+    while True:
+        top_left, bottom_right = low[near].min(axis=0), high[near].max(axis=0)
+        reach = (bottom_right - top_left).max() // 3 + 2
+        before = near
+        near = np.all((high >= top_left - reach) & (low <= bottom_right + reach), axis=1)
+        if np.array_equal(near, before):
+            return before
