@@ -14,12 +14,14 @@ from quartet.artifact import (
     parse_task,
 )
 from quartet.config import ConfigError
+from serving.config_message import config_message
 from serving.dynamic_batcher import DynamicBatcher
 from serving.effective_config import BatchingDefaults, EffectiveConfig, resolve_config
 from serving.errors import InferenceFailed
 from serving.golden_check import check_golden
 from serving.metrics import Metrics, ModelMetrics
 from serving.model_config import ModelConfig
+from serving.pb.inference import model_config_pb2 as pb
 from serving.providers import Device
 from serving.request_check import RequestChecker
 from serving.scheduler import Scheduler
@@ -28,9 +30,6 @@ from serving.tasks.image_classification import ImageClassifier
 from serving.threads import ThreadPlan, plan_threads
 from serving.warmup import run_warmup, zero_inputs
 from serving.workers import WorkerPool
-
-PLATFORM = "onnxruntime_onnx"
-"""What Triton calls this kind of model; tools and people match on it."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +64,8 @@ class LoadedModel:
     """Turns pictures into tensors and scores into labels, if the model declares how."""
     properties: dict[str, str]
     """Facts for the model's metadata."""
+    message: pb.ModelConfig
+    """The effective configuration, for clients."""
 
 
 def load_version(
@@ -104,6 +105,13 @@ def load_version(
             "max_batch_size": str(effective.max_batch_size),
             "golden_check": proof,
         },
+        message=config_message(
+            name,
+            config,
+            effective,
+            instances=plan.instances,
+            gpu=engines.device.kind == "cuda",
+        ),
     )
 
 

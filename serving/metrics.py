@@ -5,12 +5,13 @@ Two families: ``quartet_*`` histograms and counters, and the counters and gauges
 are computed when scraped, from plain integers that the request path raises.
 """
 
+import time
 from collections.abc import Callable
 from typing import ClassVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from serving.triton_metrics import Totals, render_totals
+from serving.triton_metrics import BatchTotals, Totals, render_totals
 from serving.types import Timings
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -140,21 +141,28 @@ class ModelMetrics:
             self._counters[protocol, outcome] = counter
         counter.inc()
         self._durations[protocol].observe(duration_s)
-        self.totals.request_s += duration_s
         if outcome == "ok" and timings is not None:
             self.totals.success += 1
+            self.totals.request_s += duration_s
             self.totals.queue_s += timings.queue_s
             self.totals.compute_input_s += timings.compute_input_s
             self.totals.compute_infer_s += timings.compute_infer_s
             self.totals.compute_output_s += timings.compute_output_s
             self._queue.observe(timings.queue_s)
         else:
+            self.totals.failed_s += duration_s
             self.totals.failure[FAILURE_REASONS.get(outcome, "OTHER")] += 1
 
     def batch_finished(self, timings: Timings, *, failed: bool) -> None:
         """Count one run of the engine."""
         self.totals.executions += 1
+        self.totals.last_inference_ms = time.time_ns() // 1_000_000
         if not failed:
             self.totals.rows += timings.batch_rows
+            size = self.totals.batches.setdefault(timings.batch_rows, BatchTotals())
+            size.executions += 1
+            size.compute_input_s += timings.compute_input_s
+            size.compute_infer_s += timings.compute_infer_s
+            size.compute_output_s += timings.compute_output_s
         self._execution.observe(timings.compute_infer_s)
         self._batch.observe(timings.batch_rows)

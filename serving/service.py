@@ -6,16 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from quartet import __version__
+from serving.config_message import PLATFORM
 from serving.errors import Cancelled, NotSupported, ServingError, ShuttingDown
 from serving.images import ImageLimits
-from serving.loading import PLATFORM, LoadedModel
+from serving.loading import LoadedModel
 from serving.metrics import Metrics
+from serving.pb.inference import model_config_pb2 as pb
 from serving.repository import ModelRepository
 from serving.scheduler import Finished, Scheduler, Work
+from serving.statistics import model_statistics
 from serving.tasks.image_classification import ImageClassifier, missing_declaration
 from serving.types import (
     Array,
@@ -31,7 +35,7 @@ from serving.types import (
     Timings,
 )
 
-EXTENSIONS = ("binary_tensor_data", "parameters")
+EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters", "statistics")
 """Protocol extensions that are switched on, under Triton's names; clients decide by them."""
 
 
@@ -126,6 +130,22 @@ class InferenceService:
             outputs=model.config.outputs,
             properties=model.properties,
         )
+
+    def model_config(self, name: str, version: str = "") -> pb.ModelConfig:
+        """The effective configuration. Raises as ``ModelRepository.get``."""
+        return self._repository.get(name, version).message
+
+    def model_statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
+        """Counts of every ready version that is meant: of all models if ``name`` is empty.
+
+        The elements have the keys of the message ``ModelStatistics``. Raises as
+        ``ModelRepository.get``.
+        """
+        models = self._repository.ready_models()
+        if name:
+            self._repository.get(name, version)
+            models = [m for m in models if m.name == name and version in ("", str(m.version))]
+        return [model_statistics(m.name, str(m.version), m.metrics.totals) for m in models]
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Run tensors through a model.

@@ -8,6 +8,16 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
+class BatchTotals:
+    """Runs of one batch size."""
+
+    executions: int = 0
+    compute_input_s: float = 0.0
+    compute_infer_s: float = 0.0
+    compute_output_s: float = 0.0
+
+
+@dataclass(slots=True)
 class Totals:
     """Cumulative counts of one model version, raised by the request path."""
 
@@ -22,12 +32,18 @@ class Totals:
     executions: int = 0
     """Runs of the engine."""
     request_s: float = 0.0
-    """End to end, answered and failed requests."""
+    """End to end, answered requests."""
+    failed_s: float = 0.0
+    """End to end, failed requests."""
     queue_s: float = 0.0
     """The durations from here on count answered requests only."""
     compute_input_s: float = 0.0
     compute_infer_s: float = 0.0
     compute_output_s: float = 0.0
+    batches: dict[int, BatchTotals] = field(default_factory=dict)
+    """Rows of a run -> runs of that size."""
+    last_inference_ms: int = 0
+    """Milliseconds since the epoch; 0 before the first."""
     pending: Callable[[], int] = int
     """Reads how many requests wait, from the queue that owns them."""
 
@@ -40,7 +56,7 @@ _FAMILIES: tuple[tuple[str, str, str, Callable[[Totals], float]], ...] = (
         "nv_inference_request_duration_us",
         "counter",
         "Microseconds end to end",
-        lambda t: t.request_s * 1e6,
+        lambda t: (t.request_s + t.failed_s) * 1e6,
     ),
     (
         "nv_inference_queue_duration_us",

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from serving.errors import ModelNotReady
+from serving.rest.message_json import message_body
 from serving.service import InferenceService
 from serving.types import ModelMetadata, TensorSpec
 
@@ -78,6 +79,7 @@ def v2_router(service: InferenceService) -> APIRouter:
     """The routes, bound to ``service``."""
     router = APIRouter(tags=["Open Inference Protocol"])
     _add_server_routes(router, service)
+    _add_inspection_routes(router, service)
     _add_model_routes(router, service)
     return router
 
@@ -137,6 +139,39 @@ def _add_model_routes(router: APIRouter, service: InferenceService) -> None:
     ) -> ModelMetadataBody:
         """The same of one version."""
         return _metadata_body(service.model_metadata(model_name, str(model_version)))
+
+
+def _add_inspection_routes(router: APIRouter, service: InferenceService) -> None:
+    @router.get("/v2/models/{model_name}/config", responses=_MODEL_ERRORS)
+    async def model_config(model_name: ModelName) -> dict[str, Any]:
+        """The effective configuration, with the names of Triton's ``config.pbtxt``."""
+        return message_body(service.model_config(model_name))
+
+    @router.get(
+        "/v2/models/{model_name}/versions/{model_version:int}/config", responses=_MODEL_ERRORS
+    )
+    async def version_config(model_name: ModelName, model_version: ModelVersion) -> dict[str, Any]:
+        """The same of one version."""
+        return message_body(service.model_config(model_name, str(model_version)))
+
+    @router.get("/v2/models/stats")
+    async def all_statistics() -> dict[str, Any]:
+        """Cumulative counts and nanoseconds of every ready version."""
+        return {"model_stats": service.model_statistics()}
+
+    @router.get("/v2/models/{model_name}/stats", responses=_MODEL_ERRORS)
+    async def model_statistics(model_name: ModelName) -> dict[str, Any]:
+        """The same of one model."""
+        return {"model_stats": service.model_statistics(model_name)}
+
+    @router.get(
+        "/v2/models/{model_name}/versions/{model_version:int}/stats", responses=_MODEL_ERRORS
+    )
+    async def version_statistics(
+        model_name: ModelName, model_version: ModelVersion
+    ) -> dict[str, Any]:
+        """The same of one version."""
+        return {"model_stats": service.model_statistics(model_name, str(model_version))}
 
 
 def _model_ready(service: InferenceService, name: str, version: str) -> Response:
