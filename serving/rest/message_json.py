@@ -3,7 +3,7 @@
 from typing import Any
 
 from google.protobuf import json_format
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 _WIDE = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
@@ -20,7 +20,7 @@ def message_body(message: Message) -> dict[str, Any]:
     return _with_integers(body, message.DESCRIPTOR)
 
 
-def _with_integers(body: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
+def _with_integers(body: dict[str, Any], descriptor: Any) -> dict[str, Any]:
     return {key: _value(item, descriptor.fields_by_name[key]) for key, item in body.items()}
 
 

@@ -1,0 +1,51 @@
+# Every target first installs what it needs into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+DATA_DIR ?= data
+ARCH ?= lenet
+RUN ?= runs/mnist/$(ARCH)
+
+.PHONY: help serve test lint format proto train-mnist clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps: the base install serves and has no torch; the full one trains, tests and checks.
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.full: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[train,dev]'
+	@touch $@ $(VENV)/.base
+
+serve: $(VENV)/.base ## serve model_repo/ on HTTP 8000, gRPC 8001, metrics 8002 (ARGS='--flag ...')
+	$(BIN)/quartet serve $(ARGS)
+
+test: $(VENV)/.full ## run all tests (ARGS='tests/unit -k ...')
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.full ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.full ## format and apply safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(VENV)/.full ## generate serving/pb from protos/
+	$(BIN)/python -m scripts.generate_protos
+
+train-mnist: $(VENV)/.full ## train, evaluate and export MNIST (ARCH=lenet DATA_DIR=data)
+	$(BIN)/quartet train mnist --model.arch $(ARCH) --data-dir $(DATA_DIR)
+	$(BIN)/quartet evaluate $(RUN) --data-dir $(DATA_DIR)
+	$(BIN)/quartet export $(RUN) --data-dir $(DATA_DIR)
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
