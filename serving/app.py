@@ -65,6 +65,7 @@ class Server:
                 ),
                 image_pool=self._image_pool,
                 required_models=settings.required_models,
+                log_requests=settings.log_requests,
             )
         )
         rest = RestApp(self.service, self._metrics, max_body_bytes=settings.max_body_bytes)

@@ -9,10 +9,19 @@ from typing import Protocol
 import numpy as np
 
 from serving.batch_queue import BatchQueue, Entry, QueueRules
-from serving.errors import DeadlineExceeded, InferenceFailed, ServingError, ShuttingDown
+from serving.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    QueueFull,
+    ServingError,
+    ShuttingDown,
+)
 from serving.scheduler import Finished, Work
 from serving.types import Array, Timings
 from serving.workers import WorkerPool
+
+ROW_TIME_WINDOW = 16
+"""Batches over which the engine's speed is averaged, for the advice when to try again."""
 
 
 class Engine(Protocol):
@@ -74,6 +83,8 @@ class DynamicBatcher:
         self._clock = clock
         self._queue: BatchQueue[_Waiting] = BatchQueue(rules)
         self._running = 0
+        self._row_s = 0.0
+        """Engine seconds a row, a moving average."""
         self._closed = False
         self._pump_due = False
         self._timer: asyncio.TimerHandle | None = None
@@ -101,7 +112,11 @@ class DynamicBatcher:
             arrived=now,
             expires=_expiry(work, now),
         )
-        self._queue.push(entry)
+        try:
+            self._queue.push(entry)
+        except QueueFull as error:
+            error.retry_after_s = self._seconds_to_drain()
+            raise
         self._idle.clear()
         self._pump_soon(loop)
         try:
@@ -168,12 +183,17 @@ class DynamicBatcher:
                 _fail(entry, result)
             elif not entry.payload.future.done():
                 entry.payload.future.set_result(Finished(result, timings))
+        self._row_s += (ran.infer_s / rows - self._row_s) / ROW_TIME_WINDOW
         failed = all(isinstance(result, ServingError) for result in ran.results)
         oldest = left - batch[0].arrived
         self._observer.batch_finished(
             Timings(oldest, ran.input_s, ran.infer_s, ran.output_s, rows), failed=failed
         )
         self._pump()
+
+    def _seconds_to_drain(self) -> float:
+        """How long what waits now will take, from the engine's recent speed."""
+        return self._queue.rows * self._row_s / self._instances
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:

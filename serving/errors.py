@@ -37,6 +37,9 @@ class ServingError(Exception):
         super().__init__(message)
         self.message = message
         self.retry_after_s = retry_after_s
+        """When trying again may help, seconds from now; None: no idea."""
+        self.counted = False
+        """Whether the metrics have it. A transport counts what never reached the service."""
 
 
 class InferenceFailed(ServingError):

@@ -1,6 +1,7 @@
 """The application without a wire: what the server can do, for REST and gRPC alike."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -38,6 +39,8 @@ from serving.types import (
 EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters", "statistics")
 """Protocol extensions that are switched on, under Triton's names; clients decide by them."""
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class _Outcome:
@@ -57,6 +60,8 @@ class ServiceParts:
     image_pool: Executor
     """Threads that decode pictures."""
     required_models: Sequence[str] = ()
+    log_requests: bool = False
+    """One log line a request."""
     clock: Callable[[], float] = field(default=time.monotonic)
 
 
@@ -70,6 +75,7 @@ class InferenceService:
         self._image_limits = parts.image_limits
         self._image_pool = parts.image_pool
         self._required = tuple(parts.required_models)
+        self._log_requests = parts.log_requests
         self._clock = parts.clock
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -153,7 +159,7 @@ class InferenceService:
         Raises:
             ServingError: a subclass that says whose fault it was; see ``serving.errors``.
         """
-        with self._counted(request.protocol) as outcome:
+        with self._counted(request) as outcome:
             model = outcome.model = self._repository.get(request.model_name, request.model_version)
             finished = await model.scheduler.submit(model.checker.check(request))
             outcome.timings = finished.timings
@@ -172,7 +178,7 @@ class InferenceService:
             NotSupported: the model does not declare how a picture becomes its input.
             ServingError: as ``infer``; a bad picture is InvalidInput or PayloadTooLarge.
         """
-        with self._counted(request.protocol) as outcome:
+        with self._counted(request) as outcome:
             model = outcome.model = self._repository.get(request.model_name, request.model_version)
             classifier = _classifier_of(model)
             loop = asyncio.get_running_loop()
@@ -233,14 +239,19 @@ class InferenceService:
         scores = np.concatenate([one.outputs[classifier.output_name] for one in finished])
         return classifier.postprocess(scores, request.top_k), finished[0].timings
 
+    def count_refused(self, protocol: str, error: ServingError) -> None:
+        """Count a request that failed in the transport, before any model could be charged."""
+        if not error.counted:
+            error.counted = True
+            self._metrics.unrouted(protocol, error.outcome)
+
     @contextmanager
-    def _counted(self, protocol: str) -> Iterator[_Outcome]:
+    def _counted(self, request: InferRequest | ClassifyRequest) -> Iterator[_Outcome]:
         """Count one request, whatever becomes of it."""
         if self._closed:
-            self._metrics.unrouted(protocol, ShuttingDown.outcome)
             raise ShuttingDown("the server is shutting down and has stopped accepting new requests")
         outcome = _Outcome()
-        result = "error"
+        result = ServingError.outcome
         started = self._clock()
         self._in_flight += 1
         self._idle.clear()
@@ -249,6 +260,7 @@ class InferenceService:
             result = "ok"
         except ServingError as error:
             result = error.outcome
+            error.counted = True
             raise
         except asyncio.CancelledError:
             result = Cancelled.outcome
@@ -257,12 +269,35 @@ class InferenceService:
             self._in_flight -= 1
             if self._in_flight == 0:
                 self._idle.set()
-            if outcome.model is None:
-                self._metrics.unrouted(protocol, result)
-            else:
-                outcome.model.metrics.request_finished(
-                    protocol, result, self._clock() - started, outcome.timings
-                )
+            self._record(request, outcome, result, self._clock() - started)
+
+    def _record(
+        self,
+        request: InferRequest | ClassifyRequest,
+        outcome: _Outcome,
+        result: str,
+        duration_s: float,
+    ) -> None:
+        model, timings = outcome.model, outcome.timings
+        if model is None:
+            self._metrics.unrouted(request.protocol, result)
+        else:
+            model.metrics.request_finished(request.protocol, result, duration_s, timings)
+        if self._log_requests:
+            logger.info(
+                "request",
+                extra={
+                    "request_id": request.request_id,
+                    "protocol": request.protocol,
+                    "model": request.model_name,
+                    "version": model.version if model else None,
+                    "outcome": result,
+                    "duration_ms": round(duration_s * 1e3, 3),
+                    "queue_ms": round(timings.queue_s * 1e3, 3) if timings else None,
+                    "execution_ms": round(timings.compute_infer_s * 1e3, 3) if timings else None,
+                    "batch_rows": timings.batch_rows if timings else None,
+                },
+            )
 
 
 async def _all(scheduler: Scheduler, works: Sequence[Work]) -> list[Finished]:

@@ -75,6 +75,7 @@ class HotRoutes:
         except Cancelled:
             return  # nobody is left to be answered
         except ServingError as error:
+            self._service.count_refused("http", error)
             if error.http_status >= 500:
                 logger.warning(
                     "request failed: %s",
@@ -85,7 +86,9 @@ class HotRoutes:
             reply = error_reply(error, rid)
         except Exception:
             logger.exception("request crashed", extra={"request_id": rid, "model": target.model})
-            reply = error_reply(internal_error(rid), rid)
+            crash = internal_error(rid)
+            self._service.count_refused("http", crash)
+            reply = error_reply(crash, rid)
         await send_reply(send, compress(reply, header(scope, b"accept-encoding")), rid)
 
     async def _infer(self, scope: Scope, receive: Receive, target: Target, rid: str) -> Reply:
