@@ -103,6 +103,9 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Take no new calls and wait for those in flight.
 
+        A call that meets the closing of the socket itself ends as CANCELLED, so let the service
+        refuse new work first: then late calls read UNAVAILABLE.
+
         Args:
             grace_s: seconds after which calls in flight are cancelled.
         """
