@@ -15,10 +15,12 @@ still serves. This module is standard library, NumPy and pydantic alone: both si
 """
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -138,7 +140,7 @@ def save_golden(path: Path, golden: Golden) -> None:
 def load_golden(path: Path) -> Golden:
     """Read what ``save_golden`` wrote. Raises ArtifactError naming the file and the fault."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return Golden(
             inputs=_with_prefix(arrays, "input:"),
@@ -147,7 +149,7 @@ def load_golden(path: Path) -> Golden:
             rtol=float(arrays["rtol"]),
             source=str(arrays["source"]),
         )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path} is not a golden file: {error}") from error
 
 
