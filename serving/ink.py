@@ -218,11 +218,11 @@ def _near(labels_HW: npt.NDArray[np.int32], main: int, count: int) -> Mask:
     high = np.full((count + 1, 2), -1)
     np.minimum.at(low, part, np.stack([rows, columns], axis=1))
     np.maximum.at(high, part, np.stack([rows, columns], axis=1))
-    near = np.arange(count + 1) == main
+    near: Mask = np.arange(count + 1) == main
     while True:
         top_left, bottom_right = low[near].min(axis=0), high[near].max(axis=0)
         reach = (bottom_right - top_left).max() // 3 + 2
-        before = near
+        before: Mask = near
         near = np.all((high >= top_left - reach) & (low <= bottom_right + reach), axis=1)
         if np.array_equal(near, before):
             return before

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quartet.artifact import METADATA_KEY, ClassificationTask, ImageSpec
+from quartet.artifact import METADATA_KEY, ClassificationTask, ImageSpec, dump_task
 from quartet.config import ConfigError
 from serving.digits import FIELD
 from serving.errors import InferenceFailed, ServingError
@@ -163,7 +163,7 @@ def missing_declaration(
         f"model {model_name!r} does not declare how a picture becomes its input "
         f"({_describe(inputs)} -> {_describe(outputs)}): store the declaration in the ONNX file's "
         f"metadata_props under the key {METADATA_KEY!r}, with its own size, layout and scale, like "
-        f"{example.model_dump_json(exclude_defaults=True)}; or send tensors to "
+        f"{dump_task(example)}; or send tensors to "
         f"/v2/models/{model_name}/infer"
     )
 
