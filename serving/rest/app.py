@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from quartet import __version__
@@ -40,7 +41,8 @@ class RestApp:
 
 def build_fastapi(service: InferenceService, metrics: Metrics) -> FastAPI:
     """Health, metadata, metrics and the API's documentation."""
-    app = FastAPI(
+    # FastAPI's own pages load their scripts from a network of servers that clusters cannot reach.
+    app = FastAPIOffline(
         title="Quartet",
         version=__version__,
         summary="Inference over the Open Inference Protocol, and typed routes for pictures.",
