@@ -128,6 +128,7 @@ def _document_hot_routes(app: FastAPI) -> None:
                 title=app.title, version=app.version, summary=app.summary, routes=app.routes
             )
             paths = document["paths"]
+            _drop_validation_errors(document)
             paths["/v1/classify/{model_name}"] = {"post": openapi_operation()}
             paths["/v2/models/{model_name}/infer"] = {"post": infer_operation(versioned=False)}
             paths["/v2/models/{model_name}/versions/{model_version}/infer"] = {
@@ -137,3 +138,12 @@ def _document_hot_routes(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _drop_validation_errors(document: dict[str, Any]) -> None:
+    """Take out FastAPI's own 422: version numbers are checked by the route's path already."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    for schema in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(schema, None)
