@@ -35,5 +35,5 @@ def git_commit() -> str | None:
     commit = run("rev-parse", "HEAD")
     if not commit:
         return None
-    changed = run("status", "--porcelain", "--untracked-files=no", "--", "training", "quartet")
+    changed = run("status", "--porcelain", "--untracked-files=no", "--", ":/training", ":/quartet")
     return f"{commit}-dirty" if changed else commit

@@ -57,8 +57,8 @@ def plot_reliability(report: ClassificationReport, path: Path) -> None:
             str(entry.count), (middle, 0.02), ha="center", fontsize=7, color="white", rotation=90
         )
     upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    upper.set_title(f"expected calibration error {report.ece:.4f}", fontsize=11)
-    upper.legend(loc="upper left", framealpha=1.0, edgecolor="none")
+    upper.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    figure.suptitle(f"expected calibration error {report.ece:.4f}", fontsize=11)
     lower.bar(middles, [e.count for e in bins], width, color="0.6", edgecolor="white")
     lower.set(xlabel="confidence", ylabel="pictures", yscale="log")
     figure.savefig(path, dpi=_DPI)

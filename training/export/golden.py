@@ -2,7 +2,7 @@
 
 The check must catch a file that is broken or not the one that was proved, and must pass on every
 sound machine. A float32 graph is held to PyTorch's outputs; the tolerance leaves room for TF32
-products on GPUs, whose 10-bit mantissas moved these probabilities by up to 1.4e-4 when emulated on
+products on GPUs, whose 10-bit mantissas moved these probabilities by up to 4.4e-4 when emulated on
 a LeNet. An int8 graph is held
 to its own meaning: the outputs of the same file with every operator run as the ONNX specification
 defines it. Against float32's outputs the tolerance would have to admit the loss of quantisation,
@@ -18,7 +18,7 @@ from training.export.errors import ExportError
 from training.export.parity import Tolerance
 from training.export.spec import Arrays, Predict
 
-FLOAT32 = Tolerance(atol=1e-3, rtol=0.0)
+FLOAT32 = Tolerance(atol=2e-3, rtol=0.0)
 """For probabilities; see above."""
 INT8 = Tolerance(atol=1e-2, rtol=0.0)
 """For probabilities. Fused integer kernels round an activation now and then to the next step; over
