@@ -10,11 +10,14 @@ import itertools
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from serving.errors import QueueFull
 
 PayloadT = TypeVar("PayloadT")
+
+RETRY_AFTER_S = 1.0
+"""What a client is told to wait when the queue is full."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +54,9 @@ class Entry(Generic[PayloadT]):
 class BatchQueue(Generic[PayloadT]):
     """Waiting requests, and the rules by which they leave as batches."""
 
+    sweep_from: ClassVar[int] = 64
+    """Requests that left but may still lie in the queue, from which on they are swept out."""
+
     def __init__(self, rules: QueueRules) -> None:
         self._rules = rules
         self._lines: dict[Hashable, deque[Entry[PayloadT]]] = {}
@@ -58,6 +64,7 @@ class BatchQueue(Generic[PayloadT]):
         self._sequence = itertools.count()
         self._rows = 0
         self._requests = 0
+        self._left = 0
 
     @property
     def requests(self) -> int:
@@ -78,7 +85,8 @@ class BatchQueue(Generic[PayloadT]):
         if self._rows and self._rows + entry.rows > self._rules.max_queued_rows:
             raise QueueFull(
                 f"Exceeds maximum queue size: {self._rows} rows wait, "
-                f"{self._rules.max_queued_rows} may"
+                f"{self._rules.max_queued_rows} may",
+                retry_after_s=RETRY_AFTER_S,
             )
         self._lines.setdefault(entry.key, deque()).append(entry)
         self._rows += entry.rows
@@ -138,6 +146,20 @@ class BatchQueue(Generic[PayloadT]):
         entry.waiting = False
         self._rows -= entry.rows
         self._requests -= 1
+        self._left += 1
+        if self._left >= max(self.sweep_from, self._requests):
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Let go of what has left, wherever it lies; constant cost for each request that leaves.
+
+        Otherwise requests that were given up behind one that waits would pile up with their data.
+        """
+        self._left = 0
+        self._expiries = [item for item in self._expiries if item[2].waiting]
+        heapq.heapify(self._expiries)
+        lines = {key: deque(e for e in line if e.waiting) for key, line in self._lines.items()}
+        self._lines = {key: line for key, line in lines.items() if line}
 
     def _live_lines(self) -> list[deque[Entry[PayloadT]]]:
         """Lines with a waiting head; emptied lines are forgotten on the way."""

@@ -1,0 +1,354 @@
+"""The batching rules: single cases by name, then any sequence of events against a model."""
+
+import gc
+import itertools
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+)
+
+from serving.batch_queue import BatchQueue, Entry, QueueRules
+from serving.errors import QueueFull
+
+
+def make_entry(
+    name: str = "a",
+    rows: int = 1,
+    *,
+    key: str = "k",
+    arrived: float = 0.0,
+    expires: float | None = None,
+) -> Entry[str]:
+    return Entry(payload=name, rows=rows, key=key, arrived=arrived, expires=expires)
+
+
+def make_queue(*entries: Entry[str], rules: QueueRules) -> BatchQueue[str]:
+    queue: BatchQueue[str] = BatchQueue(rules)
+    for entry in entries:
+        queue.push(entry)
+    return queue
+
+
+def names(batch: Sequence[Entry[str]]) -> str:
+    return "".join(entry.payload for entry in batch)
+
+
+WAITING = QueueRules(max_rows=8, max_delay_s=10.0)
+"""Rules under which a batch leaves by time only after 10 s."""
+
+
+def test_take_returns_everything_that_fits_when_there_is_no_delay() -> None:
+    queue = make_queue(make_entry("a", 3), make_entry("b", 2), rules=QueueRules(max_rows=8))
+    assert names(queue.take(0.0)) == "ab"
+
+
+def test_take_returns_nothing_when_the_queue_is_empty() -> None:
+    assert BatchQueue[str](WAITING).take(100.0) == []
+
+
+def test_take_measures_the_delay_from_the_oldest_request() -> None:
+    queue = make_queue(make_entry("a", arrived=0.0), make_entry("b", arrived=9.0), rules=WAITING)
+    assert queue.take(9.75) == []
+    assert queue.next_departure() == 10.0
+    assert names(queue.take(10.0)) == "ab"
+
+
+def test_take_does_not_wait_when_the_batch_is_full() -> None:
+    queue = make_queue(make_entry("a", 3), make_entry("b", 5), rules=WAITING)
+    assert names(queue.take(0.0)) == "ab"
+
+
+def test_take_does_not_wait_when_the_next_request_does_not_fit() -> None:
+    queue = make_queue(make_entry("a", 3), make_entry("b", 6), rules=WAITING)
+    assert names(queue.take(0.0)) == "a"
+    assert queue.take(0.0) == []
+
+
+def test_take_does_not_wait_when_a_preferred_size_is_reached() -> None:
+    rules = QueueRules(max_rows=8, preferred_rows=(4,), max_delay_s=10.0)
+    queue = make_queue(make_entry("a", 3), rules=rules)
+    assert queue.take(0.0) == []
+    queue.push(make_entry("b", 1))
+    queue.push(make_entry("c", 1))
+    assert names(queue.take(0.0)) == "ab"
+    assert queue.requests == 1
+
+
+def test_take_returns_the_largest_preferred_size_when_several_are_reached() -> None:
+    rules = QueueRules(max_rows=8, preferred_rows=(2, 4), max_delay_s=10.0)
+    queue = make_queue(*(make_entry(name) for name in "abcde"), rules=rules)
+    assert names(queue.take(0.0)) == "abcd"
+
+
+def test_take_keeps_requests_of_different_keys_apart() -> None:
+    queue = make_queue(
+        make_entry("a", key="x"),
+        make_entry("b", key="y"),
+        make_entry("c", key="x"),
+        rules=QueueRules(max_rows=8),
+    )
+    assert [names(queue.take(0.0)), names(queue.take(0.0))] == ["ac", "b"]
+
+
+def test_take_begins_with_the_line_of_the_oldest_request() -> None:
+    queue = make_queue(
+        make_entry("a", key="x", arrived=1.0),
+        make_entry("b", key="y", arrived=0.0),
+        rules=QueueRules(max_rows=8),
+    )
+    assert names(queue.take(2.0)) == "b"
+
+
+def test_take_returns_one_request_when_joining_is_off() -> None:
+    queue = make_queue(
+        make_entry("a"), make_entry("b"), rules=QueueRules(max_rows=8, max_delay_s=10, join=False)
+    )
+    assert [names(queue.take(0.0)), names(queue.take(0.0))] == ["a", "b"]
+
+
+def test_push_refuses_when_more_rows_would_wait_than_may() -> None:
+    rules = QueueRules(max_rows=8, max_delay_s=10.0, max_queued_rows=5)
+    queue = make_queue(make_entry("a", 3), rules=rules)
+    with pytest.raises(QueueFull, match="Exceeds maximum queue size: 3 rows wait, 5 may"):
+        queue.push(make_entry("b", 3))
+    queue.push(make_entry("c", 2))
+    assert (queue.rows, queue.requests) == (5, 2)
+    assert names(queue.take(10.0)) == "ac"
+
+
+def test_push_says_when_to_retry_when_the_queue_is_full() -> None:
+    queue = make_queue(make_entry(rows=2), rules=QueueRules(max_rows=2, max_queued_rows=2))
+    with pytest.raises(QueueFull) as caught:
+        queue.push(make_entry())
+    assert caught.value.retry_after_s == 1.0
+
+
+def test_push_takes_a_request_larger_than_the_limit_when_the_queue_is_empty() -> None:
+    queue = make_queue(make_entry(rows=8), rules=QueueRules(max_rows=8, max_queued_rows=5))
+    assert queue.rows == 8
+
+
+def test_cancel_takes_the_request_out_without_disturbing_the_others() -> None:
+    entries = [make_entry(name) for name in "abc"]
+    queue = make_queue(*entries, rules=QueueRules(max_rows=8))
+    assert queue.cancel(entries[1])
+    assert queue.rows == 2
+    assert names(queue.take(0.0)) == "ac"
+
+
+def test_cancel_is_refused_when_the_request_has_left() -> None:
+    entry = make_entry()
+    queue = make_queue(entry, rules=QueueRules(max_rows=8))
+    queue.take(0.0)
+    assert not queue.cancel(entry)
+    assert queue.rows == 0
+
+
+def test_next_departure_is_that_of_the_next_request_when_the_oldest_is_cancelled() -> None:
+    oldest = make_entry("a", arrived=0.0)
+    queue = make_queue(oldest, make_entry("b", arrived=4.0), rules=WAITING)
+    queue.cancel(oldest)
+    assert queue.next_departure() == 14.0
+
+
+def test_expire_returns_requests_in_the_order_of_their_deadlines() -> None:
+    queue = make_queue(
+        make_entry("a", expires=3.0),
+        make_entry("b", expires=1.0),
+        make_entry("c", expires=5.0),
+        make_entry("d"),
+        rules=WAITING,
+    )
+    assert queue.next_expiry() == 1.0
+    assert names(queue.expire(3.0)) == "ba"
+    assert queue.next_expiry() == 5.0
+    assert names(queue.take(10.0)) == "cd"
+    assert queue.next_expiry() is None
+
+
+def test_drop_all_returns_everything_that_waits() -> None:
+    queue = make_queue(
+        make_entry("a"), make_entry("b", key="y", expires=1.0), make_entry("c"), rules=WAITING
+    )
+    assert sorted(names(queue.drop_all())) == ["a", "b", "c"]
+    assert (queue.rows, queue.requests, queue.next_departure()) == (0, 0, None)
+    assert queue.next_expiry() is None
+
+
+class _Payload:
+    """Something a weak reference can watch."""
+
+
+@pytest.mark.parametrize("expires", [None, 1e9])
+def test_queue_lets_go_of_requests_that_left_while_the_oldest_still_waits(
+    expires: float | None,
+) -> None:
+    """Clients that time out and retry behind a slow model must not fill the memory."""
+    queue: BatchQueue[_Payload] = BatchQueue(WAITING)
+    queue.push(Entry(payload=_Payload(), rows=1, key="k", arrived=0.0, expires=0.5e9))
+    watched = []
+    for _ in range(1000):
+        entry = Entry(payload=_Payload(), rows=1, key="k", arrived=1.0, expires=expires)
+        watched.append(weakref.ref(entry.payload))
+        queue.push(entry)
+        queue.cancel(entry)
+        del entry
+    gc.collect()
+    assert sum(payload() is not None for payload in watched) < 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """What the model knows of a waiting request."""
+
+    name: int
+    rows: int
+    key: str
+    arrived: float
+    expires: float | None
+
+
+def expected_batch(line: Sequence[_Waits], rules: QueueRules, now: float) -> list[int]:
+    """The requests that a line sends at ``now``, straight from the wording of the rules."""
+    if not rules.join:
+        return [line[0].name]
+    sums = list(itertools.accumulate(request.rows for request in line))
+    fitting = max(1, sum(rows <= rules.max_rows for rows in sums))
+    full = sums[fitting - 1] >= rules.max_rows
+    next_does_not_fit = fitting < len(line)
+    waited = now >= line[0].arrived + rules.max_delay_s
+    if not (full or next_does_not_fit or waited):
+        preferred = [n for n in range(1, fitting + 1) if sums[n - 1] in rules.preferred_rows]
+        fitting = preferred[-1] if preferred else 0
+    return [request.name for request in line[:fitting]]
+
+
+class SweepingQueue(BatchQueue[int]):
+    """Sweeps so early that short runs see it."""
+
+    sweep_from = 3
+
+
+class BatchQueueMachine(RuleBasedStateMachine):
+    """Any sequence of events; after each, the queue and the model agree."""
+
+    waiting = Bundle("waiting")
+
+    @initialize(
+        max_rows=st.integers(1, 8),
+        preferred=st.lists(st.integers(1, 8), max_size=2, unique=True),
+        delay=st.sampled_from([0.0, 1.0, 4.0]),
+        max_queued=st.integers(1, 24),
+        join=st.sampled_from([True, True, True, False]),
+    )
+    def start(
+        self, max_rows: int, preferred: list[int], delay: float, max_queued: int, join: bool
+    ) -> None:
+        self.queue_rules = QueueRules(
+            max_rows=max_rows,
+            preferred_rows=tuple(size for size in preferred if size <= max_rows),
+            max_delay_s=delay,
+            max_queued_rows=max_queued,
+            join=join,
+        )
+        self.queue = SweepingQueue(self.queue_rules)
+        self.now = 0.0
+        self.model: list[_Waits] = []
+        self.count = 0
+
+    @rule(
+        target=waiting,
+        rows=st.integers(1, 8),
+        key=st.sampled_from("xy"),
+        patience=st.none() | st.integers(0, 6),
+    )
+    def push(self, rows: int, key: str, patience: int | None) -> Entry[int]:
+        rows = min(rows, self.queue_rules.max_rows)
+        expires = None if patience is None else self.now + patience
+        self.count += 1
+        entry = Entry(payload=self.count, rows=rows, key=key, arrived=self.now, expires=expires)
+        queued = sum(request.rows for request in self.model)
+        if queued and queued + rows > self.queue_rules.max_queued_rows:
+            with pytest.raises(QueueFull):
+                self.queue.push(entry)
+            entry.waiting = False  # never was in the queue: cancelling it must not be tried
+        else:
+            self.queue.push(entry)
+            self.model.append(_Waits(self.count, rows, key, self.now, expires))
+        return entry
+
+    @rule(entry=consumes(waiting))
+    def cancel(self, entry: Entry[int]) -> None:
+        waited = any(request.name == entry.payload for request in self.model)
+        assert self.queue.cancel(entry) == waited
+        self._remove([entry.payload])
+
+    @rule(ticks=st.integers(1, 4))
+    def time_passes(self, ticks: int) -> None:
+        self.now += ticks / 2
+
+    @rule()
+    def expire(self) -> None:
+        due = [r for r in self.model if r.expires is not None and r.expires <= self.now]
+        expired = self.queue.expire(self.now)
+        assert sorted(entry.payload for entry in expired) == [request.name for request in due]
+        self._remove([request.name for request in due])
+
+    @rule()
+    def take(self) -> None:
+        lines = [[r for r in self.model if r.key == key] for key in "xy"]
+        batches = [expected_batch(line, self.queue_rules, self.now) for line in lines if line]
+        ready = [batch for batch in batches if batch]
+        taken = [entry.payload for entry in self.queue.take(self.now)]
+        if not ready:
+            assert taken == []
+            return
+        oldest = min(self._arrival(batch[0]) for batch in ready)
+        assert taken in [batch for batch in ready if self._arrival(batch[0]) == oldest]
+        self._remove(taken)
+
+    @rule()
+    def drop_all(self) -> None:
+        dropped = [entry.payload for entry in self.queue.drop_all()]
+        assert sorted(dropped) == [request.name for request in self.model]
+        self.model.clear()
+
+    @invariant()
+    def accounts_agree(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        assert self.queue.requests == len(self.model)
+        assert self.queue.rows == sum(request.rows for request in self.model)
+
+    @invariant()
+    def timers_agree(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        arrivals = [request.arrived for request in self.model]
+        departure = min(arrivals) + self.queue_rules.max_delay_s if arrivals else None
+        assert self.queue.next_departure() == departure
+        expiries = [r.expires for r in self.model if r.expires is not None]
+        assert self.queue.next_expiry() == min(expiries, default=None)
+
+    def _arrival(self, name: int) -> float:
+        return next(request.arrived for request in self.model if request.name == name)
+
+    def _remove(self, gone: Sequence[int]) -> None:
+        self.model = [request for request in self.model if request.name not in gone]
+
+
+BatchQueueMachine.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None
+)
+TestBatchQueueMachine = BatchQueueMachine.TestCase
