@@ -1,7 +1,10 @@
 """What the gRPC side needs of the application."""
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+from serving.errors import ServingError
+from serving.pb.inference.model_config_pb2 import ModelConfig
 from serving.types import (
     ClassifyRequest,
     ClassifyResponse,
@@ -38,10 +41,22 @@ class InferenceApi(Protocol):
         """What the model takes and gives."""
         ...
 
+    def model_config(self, name: str, version: str = "") -> ModelConfig:
+        """The configuration in effect."""
+        ...
+
+    def model_statistics(self, name: str = "", version: str = "") -> Sequence[Mapping[str, Any]]:
+        """Counts of each version meant, with the keys of the message ``ModelStatistics``."""
+        ...
+
     async def infer(self, request: InferRequest) -> InferResponse:
         """Run tensors through a model; cancelling the wait drops the request."""
         ...
 
     async def classify(self, request: ClassifyRequest) -> ClassifyResponse:
         """Name the best classes of each picture."""
+        ...
+
+    def count_refused(self, protocol: str, error: ServingError) -> None:
+        """Count a request that failed; one that the service has counted is not counted twice."""
         ...

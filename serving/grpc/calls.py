@@ -39,10 +39,22 @@ class Call:
     """``time.monotonic()`` time after which the client no longer waits; None: it waits for ever."""
 
 
+def _uncounted(error: ServingError) -> None:
+    """A failed look at health or metadata is no failed inference."""
+
+
 def unary(
-    request_type: type[RequestT], method: Callable[[RequestT, Call], Awaitable[Message]]
+    request_type: type[RequestT],
+    method: Callable[[RequestT, Call], Awaitable[Message]],
+    count: Callable[[ServingError], None] = _uncounted,
 ) -> Any:
-    """The grpc handler (``RpcMethodHandler``) of a method with one request and one response."""
+    """The grpc handler (``RpcMethodHandler``) of a method with one request and one response.
+
+    Args:
+        request_type: the message to parse.
+        method: what answers it; raises ServingError for a fault that the client may read.
+        count: told of every failure but the client's own leaving.
+    """
 
     async def handle(data: bytes, context: Any) -> bytes:
         call = begin(context)
@@ -50,10 +62,13 @@ def unary(
             request = parse(request_type, data)
             return (await method(request, call)).SerializeToString()
         except ServingError as error:
+            count(error)
             await refuse(context, error, call)
         except Exception:
             logger.exception("request crashed", extra={"request_id": call.request_id})
-            await crash(context, call)
+            crash = internal_error(call)
+            count(crash)
+            await abort(context, crash, call)
 
     return grpc.unary_unary_rpc_method_handler(handle)
 
@@ -82,8 +97,15 @@ def parse(request_type: type[RequestT], data: bytes) -> RequestT:
         ) from error
 
 
+def internal_error(call: Call) -> ServingError:
+    """What a client learns of a fault that is not its own."""
+    return ServingError(
+        f"internal error; the server's log has it under request id {call.request_id}"
+    )
+
+
 async def refuse(context: Any, error: ServingError, call: Call) -> NoReturn:
-    """End the call with the status of ``error``: the one mapping of errors to gRPC."""
+    """End the call with the status of ``error``, and log it if the server is at fault."""
     if error.http_status >= 500:
         logger.warning(
             "request failed: %s",
@@ -91,20 +113,16 @@ async def refuse(context: Any, error: ServingError, call: Call) -> NoReturn:
             extra={"request_id": call.request_id},
             exc_info=error.__cause__,
         )
+    await abort(context, error, call)
+
+
+async def abort(context: Any, error: ServingError, call: Call) -> NoReturn:
+    """End the call with the status of ``error``: the one mapping of errors to gRPC."""
     metadata: tuple[tuple[str, str], ...] = ((HEADER, call.request_id),)
     if error.retry_after_s is not None:
         metadata += ((PUSHBACK_HEADER, str(round(error.retry_after_s * 1000))),)
     await context.abort(
         grpc.StatusCode[error.grpc_code], _shortened(error.message), trailing_metadata=metadata
-    )
-    raise AssertionError("abort raises")
-
-
-async def crash(context: Any, call: Call) -> NoReturn:
-    """End the call after an exception that no client may read."""
-    await context.abort(
-        grpc.StatusCode.INTERNAL,
-        f"internal error; the server's log has it under request id {call.request_id}",
     )
     raise AssertionError("abort raises")
 

@@ -27,6 +27,9 @@ from serving.types import (
     TensorSpec,
 )
 
+PROTOCOL: Final = "grpc"
+"""The metrics label."""
+
 _CONTENTS: Final[Mapping[Datatype, str]] = {
     Datatype.BOOL: "bool_contents",
     Datatype.INT8: "int_contents",
@@ -77,7 +80,7 @@ def decode_infer(message: pb.ModelInferRequest) -> InferRequest:
         outputs=_decode_outputs(message.outputs),
         id=message.id,
         parameters=_decode_parameters(message.parameters) if message.parameters else {},
-        protocol="grpc",
+        protocol=PROTOCOL,
     )
 
 

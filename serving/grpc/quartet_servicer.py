@@ -1,5 +1,6 @@
 """``quartet.v1.Quartet``: typed calls for the tasks that the server knows."""
 
+from functools import partial
 from typing import Any
 
 import grpc
@@ -7,6 +8,7 @@ import grpc
 from serving.errors import InvalidInput
 from serving.grpc.api import InferenceApi
 from serving.grpc.calls import Call, unary
+from serving.grpc.converters import PROTOCOL
 from serving.pb.quartet.v1 import quartet_pb2 as pb
 from serving.types import ClassifyRequest, ClassifyResponse, Prediction
 
@@ -24,8 +26,9 @@ class QuartetServicer:
 
     def handler(self) -> Any:
         """The methods, for ``grpc.aio.Server.add_generic_rpc_handlers``."""
+        count = partial(self._service.count_refused, PROTOCOL)
         return grpc.method_handlers_generic_handler(
-            SERVICE_NAME, {"Classify": unary(pb.ClassifyRequest, self.classify)}
+            SERVICE_NAME, {"Classify": unary(pb.ClassifyRequest, self.classify, count)}
         )
 
     async def classify(self, request: pb.ClassifyRequest, call: Call) -> pb.ClassifyResponse:
@@ -56,7 +59,7 @@ def decode_classify(message: pb.ClassifyRequest) -> ClassifyRequest:
         model_version=message.model_version,
         images=images,
         top_k=top_k,
-        protocol="grpc",
+        protocol=PROTOCOL,
     )
 
 

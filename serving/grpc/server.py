@@ -11,7 +11,7 @@ from pydantic import Field
 from quartet.config import Config, ConfigError
 from serving.grpc import health, quartet_servicer, servicer
 from serving.grpc.api import InferenceApi
-from serving.pb.inference import open_inference_grpc_pb2
+from serving.pb.inference import model_config_pb2, open_inference_grpc_pb2
 from serving.pb.quartet.v1 import quartet_pb2
 
 MIB = 1024 * 1024
@@ -117,7 +117,14 @@ class GrpcServer:
 def _reflection_pool() -> DescriptorPool:
     """Descriptors of every service served: ours live apart from those of the default pool."""
     pool = DescriptorPool()
-    for module in (open_inference_grpc_pb2, quartet_pb2, health_pb2, reflection_pb2):
+    # In the order of their imports.
+    for module in (
+        model_config_pb2,
+        open_inference_grpc_pb2,
+        quartet_pb2,
+        health_pb2,
+        reflection_pb2,
+    ):
         descriptor = module.DESCRIPTOR.serialized_pb
         pool.AddSerializedFile(descriptor)  # type: ignore[no-untyped-call]  # untyped in stubs
     return pool

@@ -1,5 +1,6 @@
-"""``inference.GRPCInferenceService``: the core methods of the Open Inference Protocol."""
+"""``inference.GRPCInferenceService``: the methods of the Open Inference Protocol."""
 
+from functools import partial
 from typing import Any
 
 import grpc
@@ -7,7 +8,7 @@ import grpc
 from serving.errors import ModelNotFound, ModelNotReady
 from serving.grpc.api import InferenceApi
 from serving.grpc.calls import Call, unary
-from serving.grpc.converters import decode_infer, encode_infer, encode_model_metadata
+from serving.grpc.converters import PROTOCOL, decode_infer, encode_infer, encode_model_metadata
 from serving.pb.inference import open_inference_grpc_pb2 as pb
 
 SERVICE_NAME = "inference.GRPCInferenceService"
@@ -21,6 +22,7 @@ class InferenceServicer:
 
     def handler(self) -> Any:
         """The methods, for ``grpc.aio.Server.add_generic_rpc_handlers``."""
+        count = partial(self._service.count_refused, PROTOCOL)
         return grpc.method_handlers_generic_handler(
             SERVICE_NAME,
             {
@@ -29,7 +31,9 @@ class InferenceServicer:
                 "ModelReady": unary(pb.ModelReadyRequest, self.model_ready),
                 "ServerMetadata": unary(pb.ServerMetadataRequest, self.server_metadata),
                 "ModelMetadata": unary(pb.ModelMetadataRequest, self.model_metadata),
-                "ModelInfer": unary(pb.ModelInferRequest, self.model_infer),
+                "ModelInfer": unary(pb.ModelInferRequest, self.model_infer, count),
+                "ModelConfig": unary(pb.ModelConfigRequest, self.model_config),
+                "ModelStatistics": unary(pb.ModelStatisticsRequest, self.model_statistics),
             },
         )
 
@@ -70,3 +74,20 @@ class InferenceServicer:
         decoded.deadline = call.deadline
         decoded.request_id = call.request_id
         return encode_infer(await self._service.infer(decoded))
+
+    async def model_config(self, request: pb.ModelConfigRequest, _: Call) -> pb.ModelConfigResponse:
+        """The configuration of a model in effect."""
+        return pb.ModelConfigResponse(
+            config=self._service.model_config(request.name, request.version)
+        )
+
+    async def model_statistics(
+        self, request: pb.ModelStatisticsRequest, _: Call
+    ) -> pb.ModelStatisticsResponse:
+        """Counts and durations of a model, or of all."""
+        return pb.ModelStatisticsResponse(
+            model_stats=[
+                pb.ModelStatistics(**statistics)
+                for statistics in self._service.model_statistics(request.name, request.version)
+            ]
+        )

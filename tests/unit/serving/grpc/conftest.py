@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
-from serving.errors import InvalidInput, ModelNotFound, ModelNotReady
+from serving.errors import InvalidInput, ModelNotFound, ModelNotReady, ServingError
 from serving.grpc.server import GrpcServer, GrpcSettings
 from serving.pb.inference import open_inference_grpc_pb2 as pb
+from serving.pb.inference.model_config_pb2 import ModelConfig
 from serving.types import (
     ClassifyRequest,
     ClassifyResponse,
@@ -38,6 +39,7 @@ class FakeService:
         self.error: Exception | None = None
         self.infer_requests: list[InferRequest] = []
         self.classify_requests: list[ClassifyRequest] = []
+        self.refused: list[tuple[str, str]] = []
         self.entered = threading.Event()
         self.cancelled = threading.Event()
         self.go_on = threading.Event()
@@ -71,6 +73,32 @@ class FakeService:
             outputs=(spec,),
             properties={"provider": "CPUExecutionProvider"},
         )
+
+    def model_config(self, name: str, version: str = "") -> ModelConfig:
+        self.model_ready(name, version)
+        config = ModelConfig(name=name, max_batch_size=8)
+        config.dynamic_batching.preferred_batch_size.append(4)
+        return config
+
+    def model_statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
+        if name:
+            self.model_ready(name, version)
+        duration = {"count": 1, "ns": 9}
+        return [
+            {
+                "name": model,
+                "version": "1",
+                "inference_count": 3,
+                "inference_stats": {"queue": duration},
+                "batch_stats": [{"batch_size": 3, "compute_infer": duration}],
+                "response_stats": {},
+                "memory_usage": [],
+            }
+            for model in ([name] if name else ["echo", "double"])
+        ]
+
+    def count_refused(self, protocol: str, error: ServingError) -> None:
+        self.refused.append((protocol, error.outcome))
 
     async def infer(self, request: InferRequest) -> InferResponse:
         self.infer_requests.append(request)

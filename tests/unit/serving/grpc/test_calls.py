@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from serving import errors
 
@@ -76,7 +77,7 @@ def test_infer_blames_the_client_when_the_message_is_garbage(infer: Any) -> None
     assert caught.value.details() == "the message is not a valid inference.ModelInferRequest"
 
 
-@pytest.mark.parametrize("method", ["ModelStreamInfer", "ModelConfig", "Nothing"])
+@pytest.mark.parametrize("method", ["ModelStreamInfer", "RepositoryIndex", "Nothing"])
 def test_methods_that_are_not_served_answer_unimplemented(channel: Any, method: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(b"")
@@ -123,3 +124,24 @@ def test_request_is_dropped_when_its_client_leaves(
     assert service.entered.wait(5)
     call.cancel()
     assert service.cancelled.wait(5)
+
+
+def test_failures_are_counted_when_the_service_never_saw_the_request(
+    infer: Any, service: Any
+) -> None:
+    with pytest.raises(grpc.RpcError):
+        infer(b"\xff")
+    assert service.refused == [("grpc", "invalid")]
+
+
+def test_crashes_are_counted(infer: Any, message: Message, service: Any) -> None:
+    service.error = RuntimeError("bug")
+    with pytest.raises(grpc.RpcError):
+        infer(message("echo"))
+    assert service.refused == [("grpc", "error")]
+
+
+def test_failed_look_ups_are_not_counted(client: Any, service: Any) -> None:
+    with pytest.raises(InferenceServerException):
+        client.get_model_metadata("nothing")
+    assert service.refused == []

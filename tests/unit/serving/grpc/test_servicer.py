@@ -100,3 +100,27 @@ def test_infer_passes_on_parameters_and_the_protocol(client: Any, service: Any) 
     seen = service.infer_requests[0]
     assert seen.parameters == {"temperature": 0.5, "timeout": 1000}
     assert seen.protocol == "grpc"
+
+
+def test_stock_client_reads_the_configuration(client: Any) -> None:
+    config = client.get_model_config("echo").config
+    assert (config.name, config.max_batch_size) == ("echo", 8)
+    assert config.dynamic_batching.preferred_batch_size == [4]
+
+
+def test_stock_client_reads_statistics_of_one_and_of_all_models(client: Any) -> None:
+    one = client.get_inference_statistics("echo").model_stats
+    assert [(s.name, s.inference_count, s.inference_stats.queue.ns) for s in one] == [
+        ("echo", 3, 9)
+    ]
+    assert one[0].batch_stats[0].compute_infer.count == 1
+    assert [s.name for s in client.get_inference_statistics().model_stats] == ["echo", "double"]
+
+
+@pytest.mark.parametrize(
+    "look_up", ["get_model_metadata", "get_model_config", "get_inference_statistics"]
+)
+def test_look_ups_answer_not_found_when_the_model_is_unknown(client: Any, look_up: str) -> None:
+    with pytest.raises(InferenceServerException, match="unknown model: 'nothing'") as caught:
+        getattr(client, look_up)("nothing")
+    assert caught.value.status() == "StatusCode.NOT_FOUND"
