@@ -26,7 +26,7 @@ from serving.providers import Device
 from serving.request_check import RequestChecker
 from serving.scheduler import Scheduler
 from serving.session import OnnxSession, SessionOptions
-from serving.tasks.image_classification import ImageClassifier
+from serving.tasks.image_classification import ImageClassifier, infer_task
 from serving.threads import ThreadPlan, plan_threads
 from serving.warmup import run_warmup, zero_inputs
 from serving.workers import WorkerPool
@@ -195,14 +195,18 @@ def _try_zeros(name: str, session: OnnxSession, effective: EffectiveConfig) -> N
 def _classifier(
     session: OnnxSession, effective: EffectiveConfig, config: ModelConfig, folder: Path
 ) -> ImageClassifier | None:
-    declaration = session.metadata.get(METADATA_KEY)
+    """The declared task (a parameter of the file wins over the graph's), or the one made out."""
+    declaration = config.parameters.get(METADATA_KEY) or session.metadata.get(METADATA_KEY)
     if declaration is None:
+        task = infer_task(effective.inputs, effective.outputs)
+    else:
+        try:
+            task = parse_task(declaration)
+        except ArtifactError as error:
+            raise ConfigError(str(error)) from error
+    if task is None:
         return None
-    try:
-        task = parse_task(declaration)
-    except ArtifactError as error:
-        raise ConfigError(str(error)) from error
-    labels = task.labels or _label_file(task, config, folder)
+    labels = _label_file(task, config, folder)
     return ImageClassifier(task, effective.inputs, effective.outputs, labels)
 
 

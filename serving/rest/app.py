@@ -129,11 +129,13 @@ def _document_hot_routes(app: FastAPI) -> None:
             )
             paths = document["paths"]
             _drop_validation_errors(document)
-            paths["/v1/classify/{model_name}"] = {"post": openapi_operation()}
-            paths["/v2/models/{model_name}/infer"] = {"post": infer_operation(versioned=False)}
-            paths["/v2/models/{model_name}/versions/{model_version}/infer"] = {
-                "post": infer_operation(versioned=True)
-            }
+            for versioned, suffix in ((False, ""), (True, "/versions/{model_version}")):
+                paths[f"/v1/classify/{{model_name}}{suffix}"] = {
+                    "post": openapi_operation(versioned=versioned)
+                }
+                paths[f"/v2/models/{{model_name}}{suffix}/infer"] = {
+                    "post": infer_operation(versioned=versioned)
+                }
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -54,18 +54,25 @@ _BASE64: dict[str, Any] = {
 }
 
 
-def openapi_operation() -> dict[str, Any]:
-    """The operation object (OpenAPI 3.1, section 4.8.10), built anew at each call."""
+def openapi_operation(*, versioned: bool = False) -> dict[str, Any]:
+    """The operation object (OpenAPI 3.1, section 4.8.10), built anew at each call.
+
+    ``versioned`` adds the version to the path's parameters.
+    """
+    names = ["model_name", "model_version"] if versioned else ["model_name"]
     return {
+        "operationId": "classify_version" if versioned else "classify",
         "tags": ["classify"],
         "summary": "Classify pictures",
         "description": (
             "Takes PNG, JPEG, WebP, GIF (first frame) and BMP of any size, upright by EXIF. For a "
             "digit model a photo or drawing is brought to the form of MNIST first."
         ),
-        "operationId": "classify",
         "parameters": [
-            {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}},
+            *(
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                for name in names
+            ),
             {"name": "top_k", "in": "query", "required": False, "schema": _TOP_K},
         ],
         "requestBody": {"required": True, "content": _request_content()},

@@ -162,7 +162,8 @@ def missing_declaration(
     return (
         f"model {model_name!r} does not declare how a picture becomes its input "
         f"({_describe(inputs)} -> {_describe(outputs)}): store the declaration in the ONNX file's "
-        f"metadata_props under the key {METADATA_KEY!r}, with its own size, layout and scale, like "
+        f"metadata_props, or in config.pbtxt's parameters, under the key {METADATA_KEY!r}, with "
+        f"its own size, layout and scale, like "
         f"{dump_task(example)}; or send tensors to "
         f"/v2/models/{model_name}/infer"
     )
