@@ -92,8 +92,8 @@ def _speed(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{entry['candidate_us_per_row']} | {entry['ratio']} ({low} to {high}) |"
         )
     note = (
-        "Time of the ONNX Runtime session alone, one thread, medians of alternating rounds on the "
-        "exporting machine: absolute times vary from machine to machine, the ratio less."
+        "CPU time of the ONNX Runtime session alone, one thread, medians of alternating rounds on "
+        "the exporting machine: absolute times vary from machine to machine, the ratio less."
     )
     return [note, "\n".join(lines)]
 

@@ -145,11 +145,11 @@ def _context(
 
 
 def _commands(request: ExportRequest, summary: Mapping[str, Any]) -> dict[str, str]:
-    """What repeats the model; folders of this machine's data are left to the reader."""
+    """What repeats the model; the folder of the data is the reader's own (DIR)."""
     commands = {
         "train": str(summary.get("command", "")),
-        "evaluate": f"quartet evaluate {request.run_dir}",
-        "export": f"quartet export {request.run_dir} --name {request.name}"
+        "evaluate": f"quartet evaluate {request.run_dir} --data-dir DIR",
+        "export": f"quartet export {request.run_dir} --name {request.name} --data-dir DIR"
         + ("" if request.int8 else " --no-int8"),
     }
     return {name: text for name, text in commands.items() if text}

@@ -158,7 +158,7 @@ _LIMITS = (
     "high probability.",
     "It reads one digit. Numbers of several digits must be cut apart first.",
     "Its training pictures were written by US census staff and high-school students; other habits "
-    "(a 1 with a long upstroke, a crossed 7) are rarer there and are misread more often.",
+    "(a 1 with a long upstroke, a crossed 7) are rare there.",
     "A photo with shadows, ruled paper or other objects may be brought to MNIST's form wrongly "
     "before the model sees it.",
 )

@@ -1,0 +1,68 @@
+"""The models in ``model_repo``: intact, sound on this machine, and able to read."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from quartet.artifact import METADATA_KEY, load_golden, parse_task
+from training.export.engine import onnx_predict
+from training.export.graph import check
+from training.mnist.strokes import digit
+
+REPOSITORY = Path(__file__).resolve().parents[2] / "model_repo"
+VERSIONS = sorted(path.parent for path in REPOSITORY.glob("*/[0-9]*/model.onnx"))
+DIGIT_VERSIONS = [version for version in VERSIONS if version.parent.name == "mnist"]
+
+
+def name_of(version: Path) -> str:
+    return f"{version.parent.name}-{version.name}"
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=name_of)
+def test_shipped_files_are_those_of_the_export(version: Path) -> None:
+    recorded = json.loads((version / "run.json").read_text())["sha256"]
+    found = {
+        file: hashlib.sha256((version / file).read_bytes()).hexdigest()
+        for file in ("model.onnx", "golden.npz")
+    }
+    assert found == recorded
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=name_of)
+def test_shipped_graph_is_valid_and_declares_its_task(version: Path) -> None:
+    model = onnx.load(version / "model.onnx")
+    check(model)
+    task = parse_task({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
+    labels = (version.parent / "labels.txt").read_text().splitlines()
+    assert list(task.labels) == labels
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=name_of)
+def test_shipped_graph_gives_its_golden_outputs(version: Path) -> None:
+    golden = load_golden(version / "golden.npz")
+    got = onnx_predict(onnx.load(version / "model.onnx"))(golden.inputs)
+    for name, expected in golden.outputs.items():
+        np.testing.assert_allclose(
+            np.asarray(got[name], np.float64),
+            np.asarray(expected, np.float64),
+            atol=golden.atol,
+            rtol=golden.rtol,
+        )
+
+
+@pytest.mark.parametrize("version", DIGIT_VERSIONS, ids=name_of)
+def test_shipped_digit_model_reads_drawn_digits(version: Path) -> None:
+    generator = np.random.default_rng(99)  # not the seed of the golden digits
+    targets = np.arange(200) % 10
+    images = np.stack([digit(int(value), generator) for value in targets])
+    predict = onnx_predict(onnx.load(version / "model.onnx"))
+    rows = np.asarray(predict({"image": images})["probabilities"])
+    assert (rows.argmax(axis=1) == targets).mean() >= 0.97
+
+
+def test_model_repository_ships_the_digit_model() -> None:
+    assert len(DIGIT_VERSIONS) >= 2
