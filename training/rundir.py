@@ -84,11 +84,12 @@ class RunDirectory:
         """Family and configuration values of an existing run. Raises ConfigError."""
         try:
             values = json.loads(self.config.read_text(encoding="utf-8"))
-            return values.pop("family"), values
+            family = values.pop("family")
         except FileNotFoundError:
             raise ConfigError(f"{self.path} is no run directory: it has no config.json") from None
-        except (json.JSONDecodeError, AttributeError, KeyError) as error:
+        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"{self.config} is not a run's configuration: {error!r}") from error
+        return family, values
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

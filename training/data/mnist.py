@@ -138,7 +138,7 @@ def _check_originals(checksums: Mapping[str, str]) -> None:
         if got != _ORIGINALS[name].plain:
             raise DataError(
                 f"{name}: not the published file: expected SHA-256 {_ORIGINALS[name].plain} "
-                f"uncompressed, got {got}; --data.no-verify takes other data"
+                f"uncompressed, got {got}; --no-data.verify takes other data"
             )
 
 

@@ -85,7 +85,7 @@ def test_load_mnist_names_pictures_of_another_size(folder: Path) -> None:
 def test_load_mnist_refuses_fewer_rows_than_validation_takes(folder: Path) -> None:
     for kind in ("images-idx3", "labels-idx1"):
         shutil.copy(folder / f"t10k-{kind}-ubyte", folder / f"train-{kind}-ubyte")
-    with pytest.raises(DataError, match="more than 5000 pictures.*got 16"):
+    with pytest.raises(DataError, match=r"more than 5000 pictures.*got 16"):
         load_mnist(folder, verify=False)
 
 

@@ -1,5 +1,6 @@
 """Three steps of each update rule against its equation, on f(w) = w^2 / 2 + w (gradient w + 1)."""
 
+import math
 from collections.abc import Callable
 from math import sqrt
 
@@ -49,7 +50,8 @@ def adam(w: float, g: float, s: dict[str, float]) -> float:
     t = s["t"] = s.get("t", 0) + 1
     s["m"] = B1 * s.get("m", 0) + (1 - B1) * g
     s["s"] = B2 * s.get("s", 0) + (1 - B2) * g * g
-    return w - LR * (s["m"] / (1 - B1**t)) / (sqrt(s["s"] / (1 - B2**t)) + EPS)
+    mean, square = s["m"] / (1 - math.pow(B1, t)), s["s"] / (1 - math.pow(B2, t))
+    return w - LR * mean / (sqrt(square) + EPS)
 
 
 RULES: dict[OptimizerName, Rule] = {
@@ -72,7 +74,7 @@ def run(name: OptimizerName, weight_decay: float) -> float:
     optimizer = make_optimizer(groups, config)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        (weight**2 / 2 + weight).sum().backward()
+        torch.autograd.backward((weight**2 / 2 + weight).sum())
         optimizer.step()
     return weight.item()
 
