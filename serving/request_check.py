@@ -11,6 +11,8 @@ from serving.types import Array, Datatype, InferRequest, ParameterValue, Tensor,
 
 RESERVED_PREFIX = "triton_"
 """Parameters that begin so are the protocol's own; unknown ones are refused."""
+_KNOWN_RESERVED = frozenset(("triton_enable_empty_final_response",))
+"""The protocol's own that change nothing here: a unary answer is always the final one."""
 
 _NO_ROWS = -1
 
@@ -106,7 +108,7 @@ class RequestChecker:
         if not parameters:
             return self._config.default_timeout_s
         for name in parameters:
-            if name.startswith(RESERVED_PREFIX):
+            if name.startswith(RESERVED_PREFIX) and name not in _KNOWN_RESERVED:
                 raise InvalidInput(f"parameter {name!r} is reserved")
         timeout_us = parameters.get("timeout", 0)
         if isinstance(timeout_us, bool) or not isinstance(timeout_us, int) or timeout_us < 0:
