@@ -1,0 +1,58 @@
+"""Fixtures of the tests that run the real server."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.graphs import write_repository
+from tests.e2e.process import ServerProcess
+
+StartServer = Callable[..., ServerProcess]
+"""Takes a repository and flags; the process is ended with the test."""
+CALIBRATION_STEPS = 3000.0
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository of ``graphs``."""
+    return write_repository(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture(scope="session")
+def server(repository: Path) -> Iterator[ServerProcess]:
+    """A ready server that all tests of a session share; whoever breaks it breaks the next."""
+    process = ServerProcess(repository)
+    try:
+        yield process.wait_ready()
+    finally:
+        process.close()
+
+
+@pytest.fixture
+def start_server() -> Iterator[StartServer]:
+    """Starts private servers."""
+    started: list[ServerProcess] = []
+
+    def start(repository: Path, *flags: str) -> ServerProcess:
+        started.append(ServerProcess(repository, *flags))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()
+
+
+@pytest.fixture(scope="session")
+def slow_steps(server: ServerProcess) -> Callable[[float], float]:
+    """Seconds -> the input with which the model ``slow`` takes about as long here."""
+    document = {
+        "inputs": [
+            {"name": "steps", "shape": [1, 1], "datatype": "FP32", "data": [CALIBRATION_STEPS]}
+        ]
+    }
+    started = time.perf_counter()
+    assert server.infer_json("slow", document).status == 200
+    steps_per_s = CALIBRATION_STEPS / (time.perf_counter() - started)
+    return lambda seconds: float(round(seconds * steps_per_s))
