@@ -1,6 +1,7 @@
 """Dynamic batching: many requests, one run of the engine, each caller exactly its own rows."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from serving.errors import (
 from serving.scheduler import Finished, Work
 from serving.types import Array, Timings
 from serving.workers import WorkerPool
+
+logger = logging.getLogger(__name__)
 
 ROW_TIME_WINDOW = 16
 """Batches over which the engine's speed is averaged, for the advice when to try again."""
@@ -250,6 +253,7 @@ def _run_batch(engine: Engine, batch: _Batch, clock: Callable[[], float]) -> _Ra
         results: list[Mapping[str, Array] | ServingError] = list(_split(works, outputs))
     except Exception as error:  # noqa: BLE001  a scheduler fails its batch and goes on
         if len(batch) > 1:
+            logger.warning("a batch failed, its %d requests run alone: %s", len(batch), error)
             alone = [_run_batch(engine, [entry], clock) for entry in batch]
             return _Ran(
                 results=[result for one in alone for result in one.results],
