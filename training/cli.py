@@ -18,11 +18,14 @@ from training.registry import FAMILIES, load_family
 from training.run import RunRequest, RunResult, train_run
 from training.rundir import MACHINE_KEYS, RunDirectory
 from training.task import Family
+from training.trainer import DivergedError
 
 ENV_PREFIX = "QUARTET_"
 """Of environment variables, for instance QUARTET_DATA_DIR or QUARTET_RUN__DEVICE."""
 USAGE_ERROR = 2
 """Exit status of a command that could not be understood, as argparse has it."""
+DIVERGED = 1
+"""Exit status of a run whose loss ran away."""
 INTERRUPTED = 130
 """Exit status of a run that was stopped by a signal, as shells have it for SIGINT."""
 FREE_ON_RESUME = {"run": True, **MACHINE_KEYS}
@@ -40,6 +43,9 @@ def train(argv: Sequence[str]) -> int:
     except (ConfigError, DataError, CheckpointError) as error:
         sys.stderr.write(f"quartet train: {error}\n")
         return USAGE_ERROR
+    except DivergedError as error:
+        sys.stderr.write(f"quartet train: {error}\n")
+        return DIVERGED
 
 
 def _train_family(name: str, argv: list[str]) -> int:

@@ -57,8 +57,9 @@ def train_run(request: RunRequest) -> RunResult:
         ConfigError: a setting cannot be used, or the run exists already.
         DataError: the data cannot be read.
         CheckpointError: there is nothing to resume.
+        DivergedError: a loss is no number any more.
     """
-    config = request.config
+    config, commit = request.config, git_commit()  # the sources may change while it trains
     with start_runtime(config.run, config.precision) as runtime, stop_on_signal() as stop:
         task = request.family.make_task(config, runtime)
         if not request.resume and runtime.group.leads:
@@ -71,15 +72,15 @@ def train_run(request: RunRequest) -> RunResult:
             outcome = trainer.fit(loggers)
         if runtime.group.leads:
             plot_curves(read_records(request.run.metrics), request.run.curves)
-            summary = summarise(request, task, runtime, RunResult(outcome, trainer.progress))
-            write_json(request.run.summary, summary)
+            result = RunResult(outcome, trainer.progress)
+            write_json(request.run.summary, summarise(request, task, runtime, result, commit))
     return RunResult(outcome, trainer.progress)
 
 
 def summarise(
-    request: RunRequest, task: Task, runtime: Runtime, result: RunResult
+    request: RunRequest, task: Task, runtime: Runtime, result: RunResult, commit: str | None
 ) -> Mapping[str, Any]:
-    """What summary.json holds."""
+    """What summary.json holds. ``commit`` is that of the sources when the run began."""
     progress = result.progress
     return {
         "family": request.family.name,
@@ -96,7 +97,7 @@ def summarise(
         **task.facts(),
         "command": request.command,
         "versions": {**package_versions("torch", "numpy"), "quartet": __version__},
-        "git_commit": git_commit(),
+        "git_commit": commit,
     }
 
 

@@ -1,5 +1,6 @@
 """The training loop: steps, validation, checkpoints, early stopping. Knows no family."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,10 @@ from training.task import Task
 Outcome = Literal["finished", "stopped_early", "paused", "interrupted"]
 """finished: all epochs done; stopped_early: validation improves no more; paused: max_steps done;
 interrupted: asked to stop. The last two can be resumed."""
+
+
+class DivergedError(ArithmeticError):
+    """A loss that is infinite or no number. last.pt still holds the last good state saved."""
 
 
 @dataclass(slots=True)
@@ -78,7 +83,10 @@ class Trainer:
             raise CheckpointError(f"{self._run.last} does not fit this run: {error}") from error
 
     def fit(self, loggers: Loggers) -> Outcome:
-        """Train to the end, to early stopping, to ``run.max_steps`` or until ``stop`` says so."""
+        """Train to the end, to early stopping, to ``run.max_steps`` or until ``stop`` says so.
+
+        Raises DivergedError when a loss is no finite number.
+        """
         plan = self._task.plan
         started = self._clock() - self.progress.elapsed_s
         while not self._is_over():
@@ -98,7 +106,7 @@ class Trainer:
 
     def _pause(self) -> Literal["paused", "interrupted"] | None:
         """Why to leave the run here though it is not over, if so."""
-        if self.progress.step == self._config.run.max_steps:
+        if 0 < self._config.run.max_steps <= self.progress.step:
             return "paused"
         stop = self._runtime.group.any(self._stop(), self._runtime.device)
         return "interrupted" if stop else None
@@ -111,6 +119,7 @@ class Trainer:
         loggers.advance(step + 1)
         if (step + 1) % run.log_every == 0:
             metrics = self._window.take()
+            _check_finite(metrics, step + 1)
             rates = {f"lr_{name}": u.lr for name, u in self._task.updaters().items()}
             self._write(loggers, "train", {**metrics, **rates})
 
@@ -169,6 +178,16 @@ class Trainer:
             }
             save_checkpoint(self._run.last, state)
         self._runtime.group.barrier()
+
+
+def _check_finite(metrics: Mapping[str, float], step: int) -> None:
+    """Look at losses alone: float16 skips steps whose gradient overflows, and goes on well."""
+    for name, value in metrics.items():
+        if name.endswith("loss") and not math.isfinite(value):
+            raise DivergedError(
+                f"{name} is {value} in the steps up to {step}; "
+                "a lower optimizer.lr, a warm-up or regularisation.clip_norm may help"
+            )
 
 
 class _Window:

@@ -164,10 +164,14 @@ class MnistFamily(Family[MnistConfig]):
         return f"{config.model.arch}-seed{config.run.seed}"
 
     def make_task(self, config: MnistConfig, runtime: Runtime) -> MnistTask:
-        """Read MNIST and build the model."""
+        """Read MNIST and build the model. One process downloads, the others wait for it."""
+        if not runtime.group.leads:
+            runtime.group.barrier()
         data = load_mnist(
             config.data_dir, download_missing=config.download, verify=config.data.verify
         )
+        if runtime.group.leads:
+            runtime.group.barrier()
         return MnistTask(config, data, runtime)
 
 

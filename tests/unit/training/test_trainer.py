@@ -21,7 +21,7 @@ from training.nn.schedules import StepPlan
 from training.rundir import RunDirectory
 from training.runtime import Runtime
 from training.task import Monitor, Task
-from training.trainer import Outcome, Trainer
+from training.trainer import DivergedError, Outcome, Trainer
 from training.updater import Updater
 
 PLAN = StepPlan(steps_per_epoch=4, epochs=3)
@@ -185,6 +185,15 @@ def test_fit_logs_means_of_training_and_every_validation(tmp_path: Path) -> None
     }  # fmt: skip
     scores = [r.metrics["score"] for r in records if r.split == "validation"]
     assert scores == [0.1, 0.2, 0.3]
+
+
+def test_fit_stops_with_a_reason_when_a_loss_is_no_number(tmp_path: Path) -> None:
+    class Diverging(TwoPlayerTask):
+        def train_step(self, step: int) -> Mapping[str, Tensor]:
+            return {"critic_loss": torch.tensor(float("nan") if step == 5 else 1.0)}
+
+    with pytest.raises(DivergedError, match=r"critic_loss is nan in the steps up to 6; .*lr"):
+        fit(Diverging(), tmp_path)
 
 
 def test_resume_drops_records_past_the_checkpoint(tmp_path: Path) -> None:
