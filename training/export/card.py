@@ -8,7 +8,7 @@ from training.export.spec import CardFacts
 
 
 @dataclass(frozen=True, kw_only=True)
-class CardVersion:
+class PublishedVersion:
     """One published version."""
 
     number: int
@@ -27,7 +27,7 @@ class CardInputs:
 
     name: str
     facts: CardFacts
-    versions: Sequence[CardVersion]
+    versions: Sequence[PublishedVersion]
     evaluation: Mapping[str, Any]
     """Report of the test split (``training.evaluation``)."""
     speed: Sequence[Mapping[str, Any]]
@@ -59,12 +59,12 @@ def card_text(card: CardInputs) -> str:
         "## Made by",
         "```sh\n" + "\n".join(card.commands.values()) + "\n```",
         "Configuration, seed, checksums of the data and versions of the tools stand in each "
-        "version's `run.json`.",
+        "version's `run.json`, as do the figures of versions not listed here.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _versions(versions: Sequence[CardVersion]) -> str:
+def _versions(versions: Sequence[PublishedVersion]) -> str:
     lines = [
         "| version | precision | accuracy, validation | accuracy, test | model.onnx | SHA-256 |",
         "|---|---|---|---|---|---|",

@@ -10,7 +10,8 @@ from quartet.config import ConfigError
 from training.checkpoint import CheckpointError
 from training.data.idx import DataError
 from training.export.errors import ExportError
-from training.export.pipeline import ExportRequest, export_run
+from training.export.pipeline import export_run
+from training.export.record import ExportRequest
 from training.rundir import RunDirectory
 from training.trained import add_data_dir, open_run
 
@@ -37,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     for entry in versions:
         mark = ", the default" if entry.default else ""
         sys.stdout.write(
-            f"{arguments.model_repo / request.name / str(entry.version)}: {entry.precision}{mark}; "
+            f"{arguments.model_repo / request.name / str(entry.number)}: {entry.precision}{mark}; "
             f"accuracy {entry.validation:.2%} validation, {entry.test:.2%} test\n"
         )
     return 0

@@ -1,60 +1,30 @@
 """From a trained run to a published version: prove everything first, then rename."""
 
-import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from quartet.artifact import (
     CARD_FILE,
     CONFIG_FILE,
-    GOLDEN_FILE,
     LABELS_FILE,
     MODEL_FILE,
-    RUN_FILE,
-    save_golden,
 )
 from training.evaluation.runner import stored_evaluation
-from training.export.card import CardInputs, CardVersion, card_text
+from training.export.card import CardInputs, PublishedVersion, card_text
 from training.export.engine import onnx_predict
 from training.export.errors import ExportError
 from training.export.model_config import config_text
 from training.export.publish import Publication
+from training.export.record import ExportRequest, common_record, write_version
 from training.export.spec import Exportable, ExportGraph
 from training.export.timing import compare_speed
 from training.export.variants import Choice, Variant, choose, make_float32, make_int8
-from training.provenance import git_commit, package_versions, sha256_of
-from training.rundir import RunDirectory, write_json
 
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExportRequest:
-    """What to export and where to."""
-
-    run_dir: Path
-    repository: Path
-    name: str
-    """Folder of the model in ``repository``."""
-    int8: bool = True
-    """Also try the int8 variant."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """One version that was published."""
-
-    version: int
-    precision: str
-    default: bool
-    validation: float
-    test: float
-
-
-def export_run(run: Exportable, request: ExportRequest) -> tuple[Published, ...]:
+def export_run(run: Exportable, request: ExportRequest) -> tuple[PublishedVersion, ...]:
     """Export ``run`` and publish it, the default version last.
 
     A refused int8 variant does not stop the float32 one; the refusal is logged and recorded.
@@ -72,29 +42,20 @@ def export_run(run: Exportable, request: ExportRequest) -> tuple[Published, ...]
     graph = _only_graph(run)
     choice = _prove(run, graph, request.int8)
     tests = {v.precision: run.test_score(onnx_predict(v.model)) for v in choice.variants}
-    context = _context(request, evaluation, choice)
+    context = common_record(request, evaluation, choice)
     with Publication(request.repository, request.name) as publication:
         versions = []
         for variant in choice.variants:
             number, folder = publication.add_version()
             default = variant is choice.variants[-1]
             versions.append(
-                _write_version(folder, variant, number, tests[variant.precision], default, context)
+                write_version(folder, variant, number, tests[variant.precision], default, context)
             )
         publication.commit(
             {CARD_FILE: card_text(_card(run, request, choice, versions, context))},
             _kept_files(run, request, choice.variants[-1]),
         )
-    return tuple(
-        Published(
-            version=v.number,
-            precision=v.precision,
-            default=v.default,
-            validation=v.validation,
-            test=v.test,
-        )
-        for v in versions
-    )
+    return tuple(versions)
 
 
 def _only_graph(run: Exportable) -> ExportGraph:
@@ -124,80 +85,11 @@ def _prove(run: Exportable, graph: ExportGraph, int8: bool) -> Choice:
     return choice
 
 
-def _context(
-    request: ExportRequest, evaluation: Mapping[str, Any], choice: Choice
-) -> dict[str, Any]:
-    """What ``run.json`` says alike in every version."""
-    run = RunDirectory(request.run_dir)
-    family, config = run.read_config()
-    summary = json.loads(run.summary.read_text(encoding="utf-8")) if run.summary.is_file() else {}
-    return {
-        "family": family,
-        "config": config,
-        "training": summary,
-        "evaluation": evaluation,
-        "choice": choice.reason,
-        "speed": [comparison.as_dict() for comparison in choice.speed],
-        "commands": _commands(request, summary),
-        "versions": package_versions("torch", "onnx", "onnxruntime", "numpy"),
-        "git_commit": git_commit(),
-    }
-
-
-def _commands(request: ExportRequest, summary: Mapping[str, Any]) -> dict[str, str]:
-    """What repeats the model; the folder of the data is the reader's own (DIR)."""
-    commands = {
-        "train": str(summary.get("command", "")),
-        "evaluate": f"quartet evaluate {request.run_dir} --data-dir DIR",
-        "export": f"quartet export {request.run_dir} --name {request.name} --data-dir DIR"
-        + ("" if request.int8 else " --no-int8"),
-    }
-    return {name: text for name, text in commands.items() if text}
-
-
-def _write_version(
-    folder: Path,
-    variant: Variant,
-    number: int,
-    test: float,
-    default: bool,
-    context: Mapping[str, Any],
-) -> CardVersion:
-    """Fill one version folder."""
-    model, golden = folder / MODEL_FILE, folder / GOLDEN_FILE
-    model.write_bytes(variant.model.SerializeToString())
-    save_golden(golden, variant.golden)
-    checksums = {path.name: sha256_of(path) for path in (model, golden)}
-    write_json(
-        folder / RUN_FILE,
-        {
-            "precision": variant.precision,
-            "default": default,
-            "metrics": {
-                "validation": {"accuracy": variant.validation},
-                "test": {"accuracy": test},
-            },
-            "parity": variant.parity.as_dict(),
-            "sha256": checksums,
-            **context,
-        },
-    )
-    return CardVersion(
-        number=number,
-        precision=variant.precision,
-        default=default,
-        size_bytes=model.stat().st_size,
-        validation=variant.validation,
-        test=test,
-        sha256=checksums[MODEL_FILE],
-    )
-
-
 def _card(
     run: Exportable,
     request: ExportRequest,
     choice: Choice,
-    versions: list[CardVersion],
+    versions: list[PublishedVersion],
     context: Mapping[str, Any],
 ) -> CardInputs:
     return CardInputs(

@@ -14,9 +14,11 @@ import torch
 
 from quartet.artifact import ArtifactError, load_golden
 from training.evaluation.runner import EVALUATION_FILE, stored_evaluation
+from training.export.card import PublishedVersion
 from training.export.engine import onnx_predict
 from training.export.errors import ExportError
-from training.export.pipeline import ExportRequest, Published, export_run
+from training.export.pipeline import export_run
+from training.export.record import ExportRequest
 from training.export.spec import Arrays, CardFacts, ExportGraph, Predict
 from training.mnist.config import MnistConfig
 from training.mnist.export import digit_graph
@@ -90,7 +92,7 @@ class Done:
     """An export that went well; tests only read it."""
 
     request: ExportRequest
-    published: tuple[Published, ...]
+    published: tuple[PublishedVersion, ...]
 
     @property
     def folder(self) -> Path:
@@ -111,7 +113,7 @@ def run_json(request: ExportRequest, version: int) -> dict[str, Any]:
 
 
 def test_export_publishes_both_precisions_with_the_default_last(done: Done) -> None:
-    assert [(entry.version, entry.default) for entry in done.published] == [(1, False), (2, True)]
+    assert [(entry.number, entry.default) for entry in done.published] == [(1, False), (2, True)]
     assert {entry.precision for entry in done.published} == {"float32", "int8"}
     assert {path.name for path in done.request.repository.iterdir()} == {"digits"}
     assert {path.name for path in done.folder.iterdir()} == {
@@ -140,7 +142,7 @@ def test_export_stores_golden_outputs_that_the_published_file_gives(
     done: Done,
 ) -> None:
     for entry in done.published:
-        folder = done.folder / str(entry.version)
+        folder = done.folder / str(entry.number)
         golden = load_golden(folder / "golden.npz")
         got = onnx_predict(onnx.load(folder / "model.onnx"))(golden.inputs)["probabilities"]
         expected = np.asarray(golden.outputs["probabilities"], np.float64)
@@ -174,7 +176,7 @@ def test_load_golden_names_a_damaged_file(
 
 def test_export_publishes_float32_alone_when_int8_is_refused(request_: ExportRequest) -> None:
     published = export_run(FakeRun(validation=(0.99, 0.98)), request_)
-    assert [(entry.version, entry.precision) for entry in published] == [(1, "float32")]
+    assert [(entry.number, entry.precision) for entry in published] == [(1, "float32")]
     assert "98.00% against float32's 99.00%" in run_json(request_, 1)["choice"]
     assert "int8 refused" in (request_.repository / "digits" / "README.md").read_text()
 
@@ -187,7 +189,8 @@ def test_export_leaves_int8_out_when_not_asked(request_: ExportRequest) -> None:
 def test_export_states_measured_numbers_in_the_card(done: Done) -> None:
     card = (done.folder / "README.md").read_text()
     assert "accuracy 99.00% (99 of 100; Wilson 95 % interval 95.00% to 99.80%)" in card
-    assert "quartet train mnist\nquartet evaluate" in card
+    assert "quartet train mnist\nquartet evaluate runs/" in card
+    assert str(done.request.run_dir) not in card
     assert run_json(done.request, 2)["sha256"]["model.onnx"] in card
 
 
