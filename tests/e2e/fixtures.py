@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.graphs import write_repository
-from tests.e2e.process import ServerProcess
+from tests.e2e.process import ServerProcess, slow_document
 
 StartServer = Callable[..., ServerProcess]
 """Takes a repository and flags; the process is ended with the test."""
@@ -47,11 +47,7 @@ def start_server() -> Iterator[StartServer]:
 @pytest.fixture(scope="session")
 def slow_steps(server: ServerProcess) -> Callable[[float], float]:
     """Seconds -> the input with which the model ``slow`` takes about as long here."""
-    document = {
-        "inputs": [
-            {"name": "steps", "shape": [1, 1], "datatype": "FP32", "data": [CALIBRATION_STEPS]}
-        ]
-    }
+    document = slow_document(CALIBRATION_STEPS)
     started = time.perf_counter()
     assert server.infer_json("slow", document).status == 200
     steps_per_s = CALIBRATION_STEPS / (time.perf_counter() - started)

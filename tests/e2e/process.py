@@ -174,9 +174,25 @@ def ask(
 ) -> Answer:
     """One request on an open connection."""
     connection.request(method, path, body, dict(headers or {}))
+    return receive(connection)
+
+
+def send_infer(connection: http.client.HTTPConnection, model: str, document: object) -> None:
+    """Send an infer request and return at once; ``receive`` reads its answer."""
+    connection.request("POST", f"/v2/models/{model}/infer", json.dumps(document))
+
+
+def receive(connection: http.client.HTTPConnection) -> Answer:
+    """Read the answer to the request that was sent last."""
     response = connection.getresponse()
     content = response.read()
     return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
+
+
+def slow_document(steps: float) -> dict[str, Any]:
+    """A request of one row for the model ``slow``."""
+    entry = {"name": "steps", "shape": [1, 1], "datatype": "FP32", "data": [steps]}
+    return {"inputs": [entry]}
 
 
 def wait_until(
