@@ -61,6 +61,11 @@ class MethodNotAllowed(ServingError):
     grpc_code = "UNIMPLEMENTED"
     outcome = "invalid"
 
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"Method Not Allowed; this path takes {allowed}")
+        self.allowed = allowed
+        """The methods that are, as the header ``Allow`` wants them (RFC 9110, 15.5.6)."""
+
 
 class PayloadTooLarge(ServingError):
     """The body, decompressed data or an image is over its limit."""

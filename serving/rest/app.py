@@ -14,7 +14,16 @@ from serving.metrics import Metrics
 from serving.request_id import HEADER, request_id
 from serving.rest.classify_openapi import openapi_operation
 from serving.rest.hot_routes import HotRoutes
-from serving.rest.http import Receive, Reply, Scope, Send, error_reply, internal_error
+from serving.rest.http import (
+    Message,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    error_reply,
+    header,
+    internal_error,
+)
 from serving.rest.infer_openapi import infer_operation
 from serving.rest.v2_routes import v2_router
 from serving.service import InferenceService
@@ -36,7 +45,22 @@ class RestApp:
             if found is not None:
                 await self._hot.serve(*found, scope, receive, send)
                 return
+            send = _with_request_id(scope, send)
         await self.fastapi(scope, receive, send)
+
+
+def _with_request_id(scope: Scope, send: Send) -> Send:
+    """``send``, with the request id in the answer's headers where an error has not put it."""
+
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            name = HEADER.encode()
+            if all(key != name for key, _ in message["headers"]):
+                rid = request_id(header(scope, name))
+                message["headers"] = [*message["headers"], (name, rid.encode())]
+        await send(message)
+
+    return send_with_id
 
 
 def build_fastapi(service: InferenceService, metrics: Metrics) -> FastAPI:

@@ -70,7 +70,7 @@ class HotRoutes:
         rid = request_id(header(scope, HEADER.encode()))
         try:
             if scope["method"] != "POST":
-                raise MethodNotAllowed("Method Not Allowed; this path takes POST")
+                raise MethodNotAllowed("POST")
             reply = await handler(scope, receive, target, rid)
         except Cancelled:
             return  # nobody is left to be answered

@@ -16,6 +16,7 @@ import orjson
 from serving.errors import (
     Cancelled,
     InvalidInput,
+    MethodNotAllowed,
     PayloadTooLarge,
     ServingError,
     UnsupportedEncoding,
@@ -141,6 +142,8 @@ def error_reply(error: ServingError, request_id: str) -> Reply:
         headers = ((b"retry-after", str(max(1, round(error.retry_after_s))).encode()),)
     if isinstance(error, UnsupportedEncoding):
         headers += ((b"accept-encoding", b"gzip, deflate"),)
+    if isinstance(error, MethodNotAllowed):
+        headers += ((b"allow", error.allowed.encode()),)
     return Reply(orjson.dumps(document), error.http_status, headers=headers)
 
 
