@@ -149,7 +149,7 @@ def load_golden(path: Path) -> Golden:
             rtol=float(arrays["rtol"]),
             source=str(arrays["source"]),
         )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path} is not a golden file: {error}") from error
 
 

@@ -17,6 +17,7 @@ from pydantic_settings import (
     CliSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -67,6 +68,8 @@ def load_config(
         loaded = sources(**(defaults or {}))
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
+    except SettingsError as error:
+        raise ConfigError(f'{error}: expected JSON, for instance ["a", "b"] for a list') from error
     return schema.model_validate({name: getattr(loaded, name) for name in schema.model_fields})
 
 
@@ -126,7 +129,9 @@ def _check_toml(file: Path) -> None:
             tomllib.load(stream)
     except FileNotFoundError:
         raise ConfigError(f"--config: no such file: {file}") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ConfigError(f"--config: cannot read {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config: {file} is not valid TOML: {error}") from error
 
 
