@@ -22,7 +22,13 @@ from serving.rest.http import (
     send_reply,
     unless_client_leaves,
 )
-from serving.rest.infer_codec import InferCall, parse_infer, parse_raw_infer, render_infer
+from serving.rest.infer_codec import (
+    InferCall,
+    check_answer_form,
+    parse_infer,
+    parse_raw_infer,
+    render_infer,
+)
 from serving.service import InferenceService
 from serving.types import ClassifyRequest
 
@@ -108,7 +114,11 @@ class HotRoutes:
         if json_length == 0 and body:
             metadata = self._service.model_metadata(target.model, target.version)
             return parse_raw_infer(body, metadata, target.version)
-        return parse_infer(body, json_length, target.model, target.version)
+        call = parse_infer(body, json_length, target.model, target.version)
+        if not call.binary_default:
+            metadata = self._service.model_metadata(target.model, target.version)
+            check_answer_form(call, metadata.outputs)
+        return call
 
     async def _classify(self, scope: Scope, receive: Receive, target: Target, rid: str) -> Reply:
         body = await read_body(scope, receive, self._max_body_bytes)

@@ -5,7 +5,7 @@ the inputs that declare ``binary_data_size``, in their order (binary tensor data
 length of 0 means that the whole body is the only input.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,14 @@ def parse_raw_infer(body: bytes, metadata: ModelMetadata, version: str) -> Infer
         ),
         binary_default=True,
     )
+
+
+def check_answer_form(call: InferCall, outputs: Sequence[TensorSpec]) -> None:
+    """Refuse before the model runs what ``render_infer`` could not write. Raises InvalidInput."""
+    for spec in outputs:
+        wanted = not call.request.outputs or spec.name in call.request.outputs
+        if wanted and not call.binary.get(spec.name, call.binary_default):
+            encode_json_tensor(Tensor(spec.datatype, np.empty(0, spec.datatype.dtype)), spec.name)
 
 
 def render_infer(call: InferCall, response: InferResponse) -> tuple[bytes, int | None]:
