@@ -51,9 +51,9 @@ def test_text_keeps_every_character(server: ServerProcess) -> None:
 
 
 def test_numbers_that_are_not_finite_travel_as_bare_tokens(server: ServerProcess) -> None:
-    body = (
-        '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,3],"data":[NaN,Infinity,-Infinity]}]}'
-    )
+    values = [math.nan, math.inf, -math.inf]
+    body = json.dumps({"inputs": [tensor("FP32", [1, 3], values)]})
+    assert "[NaN, Infinity, -Infinity]" in body
     answer = server.request("POST", "/v2/models/identity_fp32/infer", body)
     assert answer.status == 200
     assert b"[NaN,Infinity,-Infinity]" in answer.body

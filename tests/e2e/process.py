@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -145,13 +146,20 @@ class ServerProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples called ``name`` that carry ``labels``."""
-        text = self.request("GET", "/metrics").body.decode()
+        samples = self.samples()
+        # The parser gives every counter the ending that OpenMetrics wants.
+        wanted = (name, f"{name}_total")
+        assert any(sample.name in wanted for sample in samples), f"no metric {name!r}"
         return sum(
             sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
+            for sample in samples
+            if sample.name in wanted and labels.items() <= sample.labels.items()
         )
+
+    def samples(self) -> list[Sample]:
+        """Every row of ``/metrics``."""
+        text = self.request("GET", "/metrics").body.decode()
+        return [s for family in text_string_to_metric_families(text) for s in family.samples]
 
     def _found(self, message: str) -> dict[str, Any] | None:
         return next((x for x in list(self.lines) if x["message"].startswith(message)), None)
