@@ -103,6 +103,9 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
         raise _too_large(limit)
     if not inflater.eof:
         raise InvalidInput(f"cannot decompress the {encoding} body: it is truncated")
+    extra = len(inflater.unused_data)
+    if extra:
+        raise InvalidInput(f"cannot decompress the {encoding} body: {extra} bytes follow its end")
     return data
 
 

@@ -124,13 +124,15 @@ def render_infer(call: InferCall, response: InferResponse) -> tuple[bytes, int |
             "datatype": tensor.datatype.wire,
             "shape": tensor.shape,
         }
-        if call.binary.get(name, call.binary_default) and tensor.data.size:
+        if not call.binary.get(name, call.binary_default):
+            entry["data"] = encode_json_tensor(tensor, name)
+            finite = finite and _is_finite(tensor)
+        elif tensor.data.size:
             blob = encode_tensor(tensor)
             entry["parameters"] = {"binary_data_size": len(blob)}
             blobs.append(blob)
         else:
-            entry["data"] = encode_json_tensor(tensor, name)
-            finite = finite and _is_finite(tensor)
+            entry["data"] = []
         outputs.append(entry)
     document: dict[str, Any] = {"id": response.id} if response.id else {}
     document["model_name"] = response.model_name

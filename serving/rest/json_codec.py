@@ -22,7 +22,10 @@ def parse_json(body: bytes | memoryview) -> Any:
         if b"NaN" not in raw and b"Infinity" not in raw:
             raise InvalidInput(f"failed to parse the request JSON: {error}") from error
     try:
-        return json.loads(raw, parse_float=_finite)
+        value = json.loads(raw, parse_float=_finite)
+        if b"\\u" in raw:
+            _check_text(value)
+        return value
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"failed to parse the request JSON: {error}") from error
 
@@ -33,6 +36,11 @@ def render_json(value: Any) -> bytes:
     orjson would write null for them, so it is used only where there are none.
     """
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _check_text(value: Any) -> None:
+    """Refuse lone surrogates, as orjson does: no answer that repeats them could be written."""
+    json.dumps(value, ensure_ascii=False).encode()
 
 
 def _finite(text: str) -> float:

@@ -4,14 +4,13 @@ Nested ``data`` must have the nesting that ``shape`` says; integers never wrap; 
 bytes. FP16 and BF16 do not travel as JSON (Open Inference Protocol, tensor data).
 """
 
-from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from serving.errors import InvalidInput
-from serving.tensors import bytes_array, element_count
+from serving.tensors import bytes_array, element_count, shaped
 from serving.types import Array, Datatype, Tensor
 
 _FLOATS = (Datatype.FP32, Datatype.FP64)
@@ -53,7 +52,7 @@ def decode_json_tensor(
             f"input {name!r}: shape {list(shape)} needs {count} elements, 'data' has {len(flat)}"
         )
     _check_types(flat, datatype, name)
-    return Tensor(datatype, _to_array(flat, datatype, name).reshape(shape))
+    return Tensor(datatype, shaped(_to_array(flat, datatype, name), shape, name))
 
 
 def encode_json_tensor(tensor: Tensor, name: str) -> list[Any]:
@@ -83,16 +82,14 @@ def _flatten(data: list[Any], shape: tuple[int, ...], name: str) -> list[Any]:
     """``data`` without its nesting, which must be none at all or that of ``shape``."""
     if not any(type(item) is list for item in data[:1]):
         return data
-    if len(data) != shape[0]:
-        raise _wrong_nesting(name, shape, 0, len(data))
-    level: Sequence[Any] = data
-    for axis, size in enumerate(shape[1:], start=1):
+    level: list[Any] = [data]
+    for axis, size in enumerate(shape):
         for item in level:
             if type(item) is not list or len(item) != size:
                 got = len(item) if type(item) is list else _type_name(item)
                 raise _wrong_nesting(name, shape, axis, got)
         level = list(chain.from_iterable(level))
-    return list(level)
+    return level
 
 
 def _wrong_nesting(name: str, shape: tuple[int, ...], axis: int, got: object) -> InvalidInput:
