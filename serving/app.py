@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from quartet import __version__
 from quartet.config import ConfigError
 from serving.effective_config import BatchingDefaults
-from serving.grpc.server import GrpcServer, GrpcSettings
+from serving.grpc.server import GrpcServer
 from serving.http_server import HttpListener
 from serving.images import ImageLimits
 from serving.loading import Engines
@@ -73,9 +73,7 @@ class Server:
         self._metrics_http = HttpListener(
             MetricsApp(self._metrics), keep_alive_s=settings.keep_alive_s
         )
-        self._grpc = GrpcServer(
-            self.service, GrpcSettings(max_message_bytes=settings.max_body_bytes)
-        )
+        self._grpc = GrpcServer(self.service, settings.grpc)
 
     async def start(self) -> Ports:
         """Open the ports: alive, but not ready before ``load_models``.

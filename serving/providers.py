@@ -31,10 +31,12 @@ class Device:
         if self.kind == "cpu":
             return [(CPU_PROVIDER, {})]
         # HEURISTIC spares the exhaustive search that makes the first run of each shape slow;
-        # kSameAsRequested keeps the arena from doubling past what the largest batch needs.
+        # kSameAsRequested keeps the arena from doubling past what the largest batch needs;
+        # TF32 would change float32 results by a thousandth.
         cuda = {
             "cudnn_conv_algo_search": "HEURISTIC",
             "arena_extend_strategy": "kSameAsRequested",
+            "use_tf32": "0",
         }
         return [(CUDA_PROVIDER, cuda), (CPU_PROVIDER, {})]
 

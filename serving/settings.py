@@ -8,6 +8,32 @@ from pydantic import Field
 from quartet.config import Config
 
 MIB = 1024 * 1024
+MAX_GRPC_S = 2_000_000.0
+"""gRPC counts milliseconds in 32 bits."""
+
+
+class GrpcSettings(Config):
+    """Limits and keep-alive of the gRPC port."""
+
+    max_message_bytes: int = Field(default=64 * MIB, ge=1, le=2**31 - 1)
+    """Largest message in or out, after decompression, bytes."""
+    keepalive_time_s: float = Field(default=60.0, gt=0, le=MAX_GRPC_S)
+    """Silence after which the server pings a client, seconds."""
+    keepalive_timeout_s: float = Field(default=20.0, gt=0, le=MAX_GRPC_S)
+    """Time that a client has to answer the ping before its connection is closed, seconds."""
+    keepalive_without_calls: bool = True
+    """Clients may ping while they have no call open; else such pings count as abuse."""
+    min_ping_interval_s: float = Field(default=10.0, ge=0, le=MAX_GRPC_S)
+    """Shortest time between pings of a client without a call open, seconds."""
+    max_ping_strikes: int = Field(default=2, ge=0)
+    """Pings over that rate before the connection is closed; 0 takes any number."""
+    max_connection_age_s: float = Field(default=300.0, gt=0, le=MAX_GRPC_S)
+    """Age at which a connection is asked to be made anew (10 % jitter), so that clients spread
+    over new replicas; seconds."""
+    max_connection_age_grace_s: float = Field(default=30.0, gt=0, le=MAX_GRPC_S)
+    """Time that calls in flight on such a connection have to finish, seconds."""
+    reflection: bool = True
+    """Describe the services to tools such as grpcurl."""
 
 
 class ServerSettings(Config):
@@ -41,9 +67,12 @@ class ServerSettings(Config):
     max_queue_rows: int = Field(default=1024, ge=1)
     """Rows that may wait for one model before requests are refused (429)."""
     max_body_bytes: int = Field(default=64 * MIB, ge=1)
-    """Largest HTTP body, decompressed body and gRPC message, bytes."""
+    """Largest HTTP body, before and after decompression, bytes."""
     max_image_pixels: int = Field(default=64_000_000, ge=1)
     """Largest picture, width times height, that is decoded."""
+
+    grpc: GrpcSettings = GrpcSettings()
+    """The gRPC port."""
 
     drain_delay_s: float = Field(default=0.0, ge=0)
     """After SIGTERM: how long to go on serving, not ready, so that load balancers notice; s."""

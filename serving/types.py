@@ -15,6 +15,11 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 ParameterValue = bool | int | float | str
 
+DEFAULT_TOP_K = 5
+"""Classes of a classification answer, unless the client says otherwise."""
+MAX_IMAGES = 64
+"""Pictures of one classification request."""
+
 
 class Datatype(Enum):
     """Tensor element types of the Open Inference Protocol.
@@ -152,7 +157,7 @@ class ClassifyRequest:
     model_version: str = ""
     images: tuple[bytes, ...]
     """Encoded pictures, at least one."""
-    top_k: int = 5
+    top_k: int = DEFAULT_TOP_K
     """Classes wanted for each picture, >= 1; more than the model has means all."""
     deadline: float | None = None
     protocol: str = "http"

@@ -10,12 +10,9 @@ from serving.grpc.api import InferenceApi
 from serving.grpc.calls import Call, unary
 from serving.grpc.converters import PROTOCOL
 from serving.pb.quartet.v1 import quartet_pb2 as pb
-from serving.types import ClassifyRequest, ClassifyResponse, Prediction
+from serving.types import DEFAULT_TOP_K, MAX_IMAGES, ClassifyRequest, ClassifyResponse, Prediction
 
 SERVICE_NAME = "quartet.v1.Quartet"
-DEFAULT_TOP_K = 5
-MAX_IMAGES = 64
-"""Pictures that one request may carry: they are decoded before the first one is run."""
 
 
 class QuartetServicer:

@@ -14,13 +14,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from serving.errors import InvalidInput, UnsupportedEncoding
-from serving.types import ClassifyResponse, Prediction
+from serving.types import DEFAULT_TOP_K, MAX_IMAGES, ClassifyResponse, Prediction
 
 HINT = "try: curl -F image=@picture.png http://HOST:PORT/v1/classify/MODEL"
 """Ends every error message here: the shortest request that works."""
-DEFAULT_TOP_K = 5
-MAX_IMAGES = 64
-"""Pictures of one request, unless the caller says otherwise."""
 
 _RAW_TYPES = ("", "application/octet-stream", "binary/octet-stream")
 _MAX_PARTS = 16

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serving.rest.classify import DEFAULT_TOP_K
+from serving.types import DEFAULT_TOP_K
 
 _PREDICTION: dict[str, Any] = {
     "type": "object",

@@ -12,9 +12,10 @@ import pytest
 import tritonclient.grpc as triton
 
 from serving.errors import InvalidInput, ModelNotFound, ModelNotReady, ServingError
-from serving.grpc.server import GrpcServer, GrpcSettings
+from serving.grpc.server import GrpcServer
 from serving.pb.inference import open_inference_grpc_pb2 as pb
 from serving.pb.inference.model_config_pb2 import ModelConfig
+from serving.settings import GrpcSettings
 from serving.types import (
     ClassifyRequest,
     ClassifyResponse,

@@ -4,9 +4,9 @@ import grpc
 import pytest
 
 from serving.errors import NotSupported
-from serving.grpc.quartet_servicer import MAX_IMAGES
 from serving.pb.quartet.v1 import quartet_pb2 as pb
 from serving.pb.quartet.v1 import quartet_pb2_grpc
+from serving.types import MAX_IMAGES
 
 
 def classify(address: str, request: pb.ClassifyRequest) -> pb.ClassifyResponse:

@@ -14,8 +14,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from tritonclient.utils import InferenceServerException
 
 from quartet.config import ConfigError
-from serving.grpc.server import GrpcServer, GrpcSettings
+from serving.grpc.server import GrpcServer, channel_options
 from serving.pb.inference import open_inference_grpc_pb2 as pb
+from serving.settings import GrpcSettings
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 Message = Callable[[str], bytes]
@@ -133,7 +134,7 @@ def test_settings_are_given_to_grpc_in_milliseconds_and_bytes() -> None:
     settings = GrpcSettings(
         max_message_bytes=123, max_connection_age_s=1.5, max_connection_age_grace_s=0.25
     )
-    options = dict(settings.channel_options())
+    options = dict(channel_options(settings))
     assert options["grpc.max_receive_message_length"] == 123
     assert options["grpc.max_send_message_length"] == 123
     assert options["grpc.max_connection_age_ms"] == 1500
