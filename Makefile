@@ -49,7 +49,7 @@ proto: $(VENV)/.full ## generate serving/pb from protos/
 	$(BIN)/python -m scripts.generate_protos
 
 train-mnist: $(VENV)/.full ## train, evaluate and export MNIST (ARCH=lenet DATA_DIR=data)
-	$(BIN)/quartet train mnist --model.arch $(ARCH) --data-dir $(DATA_DIR)
+	$(BIN)/quartet train mnist --model.arch $(ARCH) --run.name $(ARCH) --data-dir $(DATA_DIR)
 	$(BIN)/quartet evaluate $(RUN) --data-dir $(DATA_DIR)
 	$(BIN)/quartet export $(RUN) --data-dir $(DATA_DIR)
 

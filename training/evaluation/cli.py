@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="quartet evaluate",
-        description="Measures a trained run on a held-out split: accuracy with Wilson's 95 %% "
+        description="Measures a trained run on a held-out split: accuracy with Wilson's 95 % "
         "interval, a table of precision, recall and F1, confusion matrix, reliability curve with "
         "the expected calibration error, negative log-likelihood, and a sheet of the mistakes, as "
         "evaluation.json and PNGs in RUN.",
