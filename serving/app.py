@@ -83,14 +83,11 @@ class Server:
         """
         settings = self._settings
         self._pool.start()
-        try:
-            ports = Ports(
-                http=await self._http.start(settings.host, settings.http_port),
-                grpc=await self._grpc.start(settings.host, settings.grpc_port),
-                metrics=await self._metrics_http.start(settings.host, settings.metrics_port),
-            )
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {settings.host}: {error}") from error
+        ports = Ports(
+            http=await self._http.start(settings.host, settings.http_port),
+            grpc=await self._grpc.start(settings.host, settings.grpc_port),
+            metrics=await self._metrics_http.start(settings.host, settings.metrics_port),
+        )
         logger.info(
             "listening",
             extra={"http": ports.http, "grpc": ports.grpc, "metrics": ports.metrics},

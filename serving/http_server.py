@@ -8,6 +8,8 @@ from typing import Any
 
 import uvicorn
 
+from quartet.config import ConfigError
+
 BACKLOG = 2048
 
 
@@ -45,7 +47,7 @@ class HttpListener:
         """Listen, and return the port that was bound.
 
         Raises:
-            OSError: the address cannot be bound.
+            ConfigError: the address cannot be listened on.
         """
         bound = bind(host, port)
         self.port = int(bound.getsockname()[1])
@@ -62,13 +64,13 @@ class HttpListener:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound TCP socket that may take over a port in TIME_WAIT."""
+    """A bound TCP socket that may take over a port in TIME_WAIT. Raises ConfigError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
-    except OSError:
+    except OSError as error:
         bound.close()
-        raise
+        raise ConfigError(f"HTTP cannot listen on {host}:{port}: {error.strerror}") from error
     return bound
