@@ -84,6 +84,8 @@ def load_version(
     for output, kind in session.hidden_outputs.items():
         logger.warning("model %s: output %r is %s, not a tensor: not served", name, output, kind)
     proof = _prove(name, session, effective, config, folder, version)
+    classifier = _classifier(session, effective, config, folder)
+    # Nothing fails from here on: only versions that serve may show in the metrics.
     metrics = engines.metrics.for_model(name, str(version), session.provider)
     batcher = DynamicBatcher(
         session, effective.rules, engines.pool, instances=plan.instances, observer=metrics
@@ -97,7 +99,7 @@ def load_version(
         scheduler=batcher,
         metrics=metrics,
         provider=session.provider,
-        classifier=_classifier(session, effective, config, folder),
+        classifier=classifier,
         properties={
             "provider": session.provider,
             "instances": str(plan.instances),

@@ -18,7 +18,9 @@ from serving.pbtxt import read_config
 
 logger = logging.getLogger(__name__)
 
-_VERSION_FOLDER = re.compile(r"[1-9][0-9]*")
+_VERSION_FOLDER = re.compile(r"[1-9][0-9]{0,17}")
+_VERSION_DIGITS = 18
+"""Longer numbers name no version, and Python refuses to convert very long ones."""
 
 
 class ModelState(StrEnum):
@@ -134,7 +136,7 @@ class ModelRepository:
                 f"failed to get model version from specified version string {version!r}: "
                 "expected a positive integer"
             )
-        found = entry.versions.get(int(version))
+        found = entry.versions.get(int(version)) if len(version) <= _VERSION_DIGITS else None
         if found is None:
             raise ModelNotFound(
                 f"Request for unknown model: {name!r} version {version} is not found"
