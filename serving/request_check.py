@@ -14,6 +14,7 @@ RESERVED_PREFIX = "triton_"
 _KNOWN_RESERVED = frozenset(("triton_enable_empty_final_response",))
 """The protocol's own that change nothing here: a unary answer is always the final one."""
 
+_LONGEST_TIMEOUT_US = 2**63 - 1
 _NO_ROWS = -1
 
 
@@ -104,7 +105,7 @@ class RequestChecker:
         return wanted or self._all_outputs
 
     def _queue_timeout(self, parameters: Mapping[str, ParameterValue]) -> float | None:
-        """The queue's limit for this request. Parameter ``timeout``: microseconds."""
+        """The queue's limit for this request; ``timeout``, microseconds, may only shorten it."""
         if not parameters:
             return self._config.default_timeout_s
         for name in parameters:
@@ -117,7 +118,9 @@ class RequestChecker:
             )
         if not timeout_us or not self._config.allow_timeout_override:
             return self._config.default_timeout_s
-        return timeout_us / 1e6
+        asked_s = min(timeout_us, _LONGEST_TIMEOUT_US) / 1e6
+        limit_s = self._config.default_timeout_s
+        return asked_s if limit_s is None else min(asked_s, limit_s)
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 
 from quartet import __version__
+from serving.classification import classify_images
 from serving.config_message import PLATFORM
-from serving.errors import Cancelled, NotSupported, ServingError, ShuttingDown
+from serving.errors import Cancelled, ServingError, ShuttingDown
 from serving.images import ImageLimits
 from serving.loading import LoadedModel
 from serving.metrics import Metrics
 from serving.pb.inference import model_config_pb2 as pb
 from serving.repository import ModelRepository
-from serving.scheduler import Finished, Scheduler, Work
 from serving.statistics import model_statistics
-from serving.tasks.image_classification import ImageClassifier, missing_declaration
 from serving.types import (
     Array,
     ClassifyRequest,
@@ -30,7 +29,6 @@ from serving.types import (
     InferRequest,
     InferResponse,
     ModelMetadata,
-    Prediction,
     ServerMetadata,
     Tensor,
     Timings,
@@ -180,12 +178,9 @@ class InferenceService:
         """
         with self._counted(request) as outcome:
             model = outcome.model = self._repository.get(request.model_name, request.model_version)
-            classifier = _classifier_of(model)
-            loop = asyncio.get_running_loop()
-            tensor = await loop.run_in_executor(
-                self._image_pool, classifier.preprocess, request.images, self._image_limits
+            results, timings = await classify_images(
+                model, request, self._image_limits, self._image_pool
             )
-            results, timings = await self._run_in_batches(model, classifier, tensor, request)
             outcome.timings = timings
         return ClassifyResponse(
             model_name=model.name,
@@ -210,34 +205,6 @@ class InferenceService:
     def close(self) -> None:
         """Fail what still waits."""
         self._repository.close()
-
-    async def _run_in_batches(
-        self,
-        model: LoadedModel,
-        classifier: ImageClassifier,
-        tensor: Tensor,
-        request: ClassifyRequest,
-    ) -> tuple[tuple[tuple[Prediction, ...], ...], Timings]:
-        """Send the pictures as requests of at most ``max_batch_size`` rows, all at once."""
-        step = max(1, model.config.max_batch_size)
-        parts = [tensor.data[i : i + step] for i in range(0, len(tensor.data), step)]
-        works = [
-            model.checker.check(
-                InferRequest(
-                    model_name=model.name,
-                    inputs={classifier.input_name: Tensor(tensor.datatype, part)},
-                    outputs=(classifier.output_name,),
-                    deadline=request.deadline,
-                )
-            )
-            for part in parts
-        ]
-        if len(works) == 1:
-            finished = [await model.scheduler.submit(works[0])]
-        else:
-            finished = await _all(model.scheduler, works)
-        scores = np.concatenate([one.outputs[classifier.output_name] for one in finished])
-        return classifier.postprocess(scores, request.top_k), finished[0].timings
 
     def count_refused(self, protocol: str, error: ServingError) -> None:
         """Count a request that failed in the transport, before any model could be charged."""
@@ -298,24 +265,6 @@ class InferenceService:
                     "batch_rows": timings.batch_rows if timings else None,
                 },
             )
-
-
-async def _all(scheduler: Scheduler, works: Sequence[Work]) -> list[Finished]:
-    """Submit every work at once; if one fails, the others are taken back."""
-    tasks = [asyncio.ensure_future(scheduler.submit(work)) for work in works]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-def _classifier_of(model: LoadedModel) -> ImageClassifier:
-    if model.classifier is None:
-        raise NotSupported(
-            missing_declaration(model.name, model.config.inputs, model.config.outputs)
-        )
-    return model.classifier
 
 
 def _wire_outputs(model: LoadedModel, outputs: Mapping[str, Array]) -> dict[str, Tensor]:

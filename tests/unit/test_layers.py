@@ -68,7 +68,10 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.repository",
         ),
     ),
-    ("application: what the server can do, without a wire", ("serving.service",)),
+    (
+        "application: what the server can do, without a wire",
+        ("serving.classification", "serving.service"),
+    ),
     (
         "wires: bytes to the application's types and back",
         (
