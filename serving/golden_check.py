@@ -1,6 +1,7 @@
 """Replays a model's golden inputs at load: proof of the export on this device, and warm-up."""
 
 from collections.abc import Iterator
+from types import EllipsisType
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def check_golden(engine: Engine, config: EffectiveConfig, golden: Golden) -> flo
     names = tuple(golden.outputs)
     worst = 0.0
     for part in _parts(golden, config.max_batch_size):
-        inputs = {name: np.ascontiguousarray(array[part]) for name, array in golden.inputs.items()}
+        inputs = {name: np.asarray(array[part], order="C") for name, array in golden.inputs.items()}
         results = engine.run(inputs, names)
         for name, got in zip(names, results, strict=True):
             worst = max(worst, _difference(name, got, golden.outputs[name][part], golden))
@@ -39,19 +40,21 @@ def _check_names(config: EffectiveConfig, golden: Golden) -> None:
     ):
         known = {spec.name: spec for spec in specs}
         for name, array in given.items():
-            if name not in known or array.dtype != known[name].datatype.dtype:
+            fits = name in known and array.dtype == known[name].datatype.dtype
+            if not fits or (config.batches and array.ndim == 0):
                 raise ConfigError(
-                    f"golden {kind} {name!r} of type {array.dtype} does not fit the model, "
+                    f"golden {kind} {name!r} of type {array.dtype} and shape "
+                    f"{list(array.shape)} does not fit the model, "
                     f"which has {[(s.name, s.datatype.wire) for s in specs]}"
                 )
 
 
-def _parts(golden: Golden, max_batch_size: int) -> Iterator[slice]:
+def _parts(golden: Golden, max_batch_size: int) -> Iterator[slice | EllipsisType]:
     """The first row alone, then all rows in full batches; the whole where nothing batches."""
-    rows = len(next(iter(golden.inputs.values())))
     if max_batch_size == 0:
-        yield slice(None)
+        yield ...
         return
+    rows = len(next(iter(golden.inputs.values())))
     yield slice(0, 1)
     for start in range(0, rows, max_batch_size):
         yield slice(start, start + max_batch_size)

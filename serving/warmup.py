@@ -8,7 +8,7 @@ import numpy as np
 from quartet.config import ConfigError
 from serving.dynamic_batcher import Engine
 from serving.effective_config import EffectiveConfig
-from serving.errors import InferenceFailed
+from serving.errors import InferenceFailed, InvalidInput
 from serving.model_config import Warmup, WarmupInput
 from serving.tensors import decode_bytes_tensor
 from serving.types import Array, Datatype, TensorSpec
@@ -73,9 +73,8 @@ def _read_values(file: Path, tensor: WarmupInput, shape: tuple[int, ...]) -> Arr
         raise ConfigError(f"model_warmup input {tensor.name!r}: {error}") from error
     count = int(np.prod(shape, dtype=np.int64))
     if tensor.datatype is Datatype.BYTES:
-        elements = decode_bytes_tensor(raw, count, tensor.name)
         text = np.empty(count, np.object_)
-        text[:] = [element.decode() for element in elements.ravel()]
+        text[:] = _texts(raw, count, tensor)
         return text.reshape(shape)
     if len(raw) != count * tensor.datatype.itemsize:
         raise ConfigError(
@@ -84,3 +83,10 @@ def _read_values(file: Path, tensor: WarmupInput, shape: tuple[int, ...]) -> Arr
             f"{count * tensor.datatype.itemsize}"
         )
     return np.frombuffer(raw, tensor.datatype.dtype).reshape(shape)
+
+
+def _texts(raw: bytes, count: int, tensor: WarmupInput) -> list[str]:
+    try:
+        return [element.decode() for element in decode_bytes_tensor(raw, count, tensor.name)]
+    except (InvalidInput, UnicodeDecodeError) as error:
+        raise ConfigError(f"model_warmup input {tensor.name!r}: {tensor.file}: {error}") from error
