@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY_ROOT
 from tests.e2e.graphs import write_repository
 from tests.e2e.process import ServerProcess, slow_document
 
 StartServer = Callable[..., ServerProcess]
 """Takes a repository and flags; the process is ended with the test."""
+MODEL_REPOSITORY = REPOSITORY_ROOT / "model_repo"
 CALIBRATION_STEPS = 3000.0
 
 
@@ -24,6 +26,18 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(repository: Path) -> Iterator[ServerProcess]:
     """A ready server that all tests of a session share; whoever breaks it breaks the next."""
     process = ServerProcess(repository)
+    try:
+        yield process.wait_ready()
+    finally:
+        process.close()
+
+
+@pytest.fixture(scope="session")
+def mnist_server() -> Iterator[ServerProcess]:
+    """A server of the repository that is shipped."""
+    if not (MODEL_REPOSITORY / "mnist").is_dir():
+        pytest.skip(f"no model at {MODEL_REPOSITORY / 'mnist'}")
+    process = ServerProcess(MODEL_REPOSITORY)
     try:
         yield process.wait_ready()
     finally:

@@ -1,0 +1,105 @@
+"""The documentation that the server serves: valid, complete, and readable without a network."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from tests.e2e.process import ServerProcess
+
+pytestmark = pytest.mark.e2e
+HOT = (
+    "/v1/classify/{model_name}",
+    "/v2/models/{model_name}/infer",
+    "/v2/models/{model_name}/versions/{model_version}/infer",
+)
+
+
+@pytest.fixture(scope="module")
+def document(server: ServerProcess) -> dict[str, Any]:
+    """The OpenAPI document."""
+    answer = server.request("GET", "/openapi.json")
+    assert answer.status == 200
+    parsed: dict[str, Any] = answer.json()
+    return parsed
+
+
+class Sources(HTMLParser):
+    """Collects what a page loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note ``src`` and ``href``."""
+        if tag in ("script", "link", "img"):
+            self.found += [v for k, v in attrs if k in ("src", "href") and v]
+
+
+def test_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    validator = pytest.importorskip("openapi_spec_validator")
+    assert document["openapi"].startswith("3.1")
+    validator.validate(document)
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        assert path.startswith("/")
+        for method, operation in operations.items():
+            assert operation["summary"], (method, path)
+            assert operation["responses"], (method, path)
+            declared = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+            assert declared == set(re.findall(r"{(\w+)", path)), (method, path)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in references(document):
+        node = document
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+
+
+@pytest.mark.parametrize("path", HOT)
+def test_hot_routes_are_documented(document: dict[str, Any], path: str) -> None:
+    operation = document["paths"][path]["post"]
+    assert "application/json" in operation["requestBody"]["content"]
+    assert {"200", "400", "404"} <= operation["responses"].keys()
+
+
+def test_classify_documents_all_its_forms(document: dict[str, Any]) -> None:
+    content = document["paths"][HOT[0]]["post"]["requestBody"]["content"]
+    assert {"multipart/form-data", "application/json"} <= content.keys()
+    assert any(kind.startswith("image/") for kind in content)
+
+
+def test_documented_get_paths_exist(server: ServerProcess, document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        if "get" in operations:
+            real = path.replace("{model_name}", "fixed").replace("{model_version}", "1")
+            assert server.request("GET", real).status == 200, real
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_page_loads_nothing_from_elsewhere(server: ServerProcess, page: str) -> None:
+    answer = server.request("GET", page)
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    sources = Sources()
+    sources.feed(answer.body.decode())
+    assert sources.found
+    for source in sources.found:
+        assert source.startswith("/"), f"{page} loads {source}"
+        found = server.request("GET", source)
+        assert found.status == 200, source
+        assert found.body, source
+
+
+def references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [r for value in node.values() for r in references(value)]
+    if isinstance(node, list):
+        return [r for value in node for r in references(value)]
+    return []
