@@ -63,6 +63,11 @@ class ServerProcess:
         self.http_port = self.grpc_port = self.metrics_port = 0
 
     @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    @property
     def grpc_address(self) -> str:
         """Host and port of gRPC."""
         return f"127.0.0.1:{self.grpc_port}"

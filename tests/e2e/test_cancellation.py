@@ -1,5 +1,6 @@
 """Work nobody waits for any more is not done: clients that leave, deadlines that pass."""
 
+import contextlib
 import json
 import socket
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from tests.e2e.process import ServerProcess, receive, send_infer, slow_document,
 
 pytestmark = pytest.mark.e2e
 SLOW = {"model": "slow"}
+CROWD = 200
 
 
 def cancelled(server: ServerProcess, protocol: str) -> float:
@@ -48,6 +50,26 @@ def test_waiting_request_leaves_the_queue_with_its_http_client(
     assert_slow_model_answers(server)
     assert executions(server) == ran + 2
     assert server.metric("nv_inference_request_failure", reason="CANCELED", **SLOW) >= 1
+
+
+def test_crowd_that_leaves_costs_no_run(
+    server: ServerProcess, slow_steps: Callable[[float], float]
+) -> None:
+    before, ran = cancelled(server, "http"), executions(server)
+    with server.connection() as running, contextlib.ExitStack() as crowd:
+        send_infer(running, "slow", slow_document(slow_steps(1.5)))
+        for _ in range(CROWD):
+            leaving = crowd.enter_context(server.connection())
+            send_infer(leaving, "slow", slow_document(slow_steps(5)))
+        wait_until(
+            lambda: server.metric("quartet_queue_size", **SLOW) == CROWD, "a crowd in the queue"
+        )
+        crowd.close()
+        wait_until(lambda: server.metric("quartet_queue_size", **SLOW) == 0, "an empty queue")
+        assert receive(running).status == 200
+    wait_until(lambda: cancelled(server, "http") == before + CROWD, "a cancelled crowd")
+    assert_slow_model_answers(server)
+    assert executions(server) == ran + 2
 
 
 def test_client_that_leaves_while_its_request_runs_is_counted(
