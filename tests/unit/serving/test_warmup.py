@@ -139,6 +139,4 @@ def test_run_warmup_names_the_input_when_the_model_has_none_of_it() -> None:
 def test_run_warmup_says_what_the_engine_said() -> None:
     warmup = Warmup(name="w", batch_size=1, inputs=())
     with pytest.raises(ConfigError, match="'w' failed: broken"):
-        run_warmup(
-            FakeEngine(InferenceFailed("broken")), replace(CONFIG, inputs=()), warmup, Path()
-        )
+        run_warmup(FakeEngine(InferenceFailed("broken")), CONFIG, warmup, Path())

@@ -1,0 +1,58 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quartet.config import ConfigError, load_config
+from serving.settings import ServerSettings
+
+
+def load(*argv: str) -> ServerSettings:
+    return load_config(ServerSettings, argv, prog="quartet serve", env_prefix="QUARTET_")
+
+
+def test_settings_have_the_protocols_ports_and_limits() -> None:
+    settings = load()
+    assert (settings.http_port, settings.grpc_port, settings.metrics_port) == (8000, 8001, 8002)
+    assert settings.max_body_bytes == 64 * 2**20
+    assert settings.drain_timeout_s == 30.0
+
+
+def test_settings_read_flags_environment_and_file_in_that_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text('http_port = 1\ngrpc_port = 1\nmetrics_port = 1\nrequired_models = ["mnist"]')
+    monkeypatch.setenv("QUARTET_GRPC_PORT", "2")
+    monkeypatch.setenv("QUARTET_HTTP_PORT", "2")
+    settings = load("--http-port", "3", "--config", str(file))
+    assert (settings.http_port, settings.grpc_port, settings.metrics_port) == (3, 2, 1)
+    assert settings.required_models == ("mnist",)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("http_port", "65536"),
+        ("http_port", "-1"),
+        ("device", "tpu"),
+        ("threads", "0"),
+        ("max_batch_size", "0"),
+        ("max_queue_delay_us", "-1"),
+        ("max_queue_rows", "0"),
+        ("max_body_bytes", "0"),
+        ("drain_timeout_s", "-1"),
+        ("drain_timeout_s", "inf"),
+        ("log_format", "xml"),
+    ],
+)
+def test_settings_name_the_flag_whose_value_is_out_of_range(flag: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"{flag}: .*{re.escape(value)}"):
+        load(f"--{flag.replace('_', '-')}={value}")
+
+
+@pytest.mark.parametrize("field", ServerSettings.model_fields)
+def test_every_setting_is_explained(field: str) -> None:
+    information: Any = ServerSettings.model_fields[field]
+    assert information.description
