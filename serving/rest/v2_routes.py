@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
@@ -12,7 +12,21 @@ from serving.service import InferenceService
 from serving.types import ModelMetadata, TensorSpec
 
 ModelName = Annotated[str, Path(description="Name of the model.")]
-ModelVersion = Annotated[int, Path(description="Version, a positive integer.", ge=0)]
+
+
+async def _number(
+    model_version: Annotated[str, Path(description="Version, a positive integer.")],
+) -> str:
+    """The version as text; the path of one that is no number does not exist.
+
+    Starlette's own ``:int`` fails on thousands of digits, which Python refuses to convert.
+    """
+    if not (model_version.isascii() and model_version.isdecimal()):
+        raise HTTPException(404)
+    return model_version
+
+
+ModelVersion = Annotated[str, Depends(_number)]
 
 
 class LiveBody(BaseModel):
@@ -120,25 +134,25 @@ def _add_model_routes(router: APIRouter, service: InferenceService) -> None:
         return _model_ready(service, model_name, "")
 
     @router.get(
-        "/v2/models/{model_name}/versions/{model_version:int}/ready",
+        "/v2/models/{model_name}/versions/{model_version}/ready",
         response_model=ModelReadyBody,
         responses=_MODEL_ERRORS,
     )
     async def version_ready(model_name: ModelName, model_version: ModelVersion) -> Response:
         """Whether this version of the model serves."""
-        return _model_ready(service, model_name, str(model_version))
+        return _model_ready(service, model_name, model_version)
 
     @router.get("/v2/models/{model_name}", responses=_MODEL_ERRORS)
     async def model_metadata(model_name: ModelName) -> ModelMetadataBody:
         """Inputs, outputs, ready versions, and the execution provider that really runs."""
         return _metadata_body(service.model_metadata(model_name))
 
-    @router.get("/v2/models/{model_name}/versions/{model_version:int}", responses=_MODEL_ERRORS)
+    @router.get("/v2/models/{model_name}/versions/{model_version}", responses=_MODEL_ERRORS)
     async def version_metadata(
         model_name: ModelName, model_version: ModelVersion
     ) -> ModelMetadataBody:
         """The same of one version."""
-        return _metadata_body(service.model_metadata(model_name, str(model_version)))
+        return _metadata_body(service.model_metadata(model_name, model_version))
 
 
 def _add_inspection_routes(router: APIRouter, service: InferenceService) -> None:
@@ -147,12 +161,10 @@ def _add_inspection_routes(router: APIRouter, service: InferenceService) -> None
         """The effective configuration, with the names of Triton's ``config.pbtxt``."""
         return message_body(service.model_config(model_name))
 
-    @router.get(
-        "/v2/models/{model_name}/versions/{model_version:int}/config", responses=_MODEL_ERRORS
-    )
+    @router.get("/v2/models/{model_name}/versions/{model_version}/config", responses=_MODEL_ERRORS)
     async def version_config(model_name: ModelName, model_version: ModelVersion) -> dict[str, Any]:
         """The same of one version."""
-        return message_body(service.model_config(model_name, str(model_version)))
+        return message_body(service.model_config(model_name, model_version))
 
     @router.get("/v2/models/stats")
     async def all_statistics() -> dict[str, Any]:
@@ -164,14 +176,12 @@ def _add_inspection_routes(router: APIRouter, service: InferenceService) -> None
         """The same of one model."""
         return {"model_stats": service.model_statistics(model_name)}
 
-    @router.get(
-        "/v2/models/{model_name}/versions/{model_version:int}/stats", responses=_MODEL_ERRORS
-    )
+    @router.get("/v2/models/{model_name}/versions/{model_version}/stats", responses=_MODEL_ERRORS)
     async def version_statistics(
         model_name: ModelName, model_version: ModelVersion
     ) -> dict[str, Any]:
         """The same of one version."""
-        return {"model_stats": service.model_statistics(model_name, str(model_version))}
+        return {"model_stats": service.model_statistics(model_name, model_version)}
 
 
 def _model_ready(service: InferenceService, name: str, version: str) -> Response:
