@@ -1,6 +1,7 @@
 """What gRPC carries beside the calls that ``tritonclient`` makes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -13,6 +14,8 @@ from tritonclient.grpc import service_pb2 as stock
 from tritonclient.grpc import service_pb2_grpc as stock_grpc
 
 from serving.pb.inference import open_inference_grpc_pb2 as ours
+from tests.e2e.fixtures import StartServer
+from tests.e2e.graphs import identity, write_model
 from tests.e2e.process import ServerProcess
 
 pytestmark = pytest.mark.e2e
@@ -162,3 +165,40 @@ def test_reflection_lists_and_describes_the_services(channel: grpc.Channel) -> N
     } <= names
     file = database.FindFileContainingSymbol("inference.GRPCInferenceService")
     assert "ModelInferRequest" in {message.name for message in file.message_type}
+
+
+def test_message_over_the_limit_is_refused_and_the_connection_lives(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    write_model(tmp_path, "identity_fp32", identity("FP32"))
+    small = start_server(tmp_path, "--grpc.max-message-bytes", "4000").wait_ready()
+    with grpc.insecure_channel(small.grpc_address) as channel:
+        stub = stock_grpc.GRPCInferenceServiceStub(channel)
+        assert code_of(stub, request(raw=bytes(6000))) == "RESOURCE_EXHAUSTED"
+        bomb = request(raw=bytes(100_000))
+        with pytest.raises(grpc.RpcError) as refusal:
+            stub.ModelInfer(bomb, timeout=30, compression=grpc.Compression.Gzip)
+        assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert stub.ModelInfer(request(raw=bytes(8)), timeout=30).raw_output_contents
+
+
+def test_reserved_parameter_is_refused(stub: stock_grpc.GRPCInferenceServiceStub) -> None:
+    message = request(raw=TWO.tobytes())
+    message.parameters["triton_unknown"].bool_param = True
+    assert code_of(stub, message) == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("key", ["classification", "shared_memory_region"])
+def test_extension_that_is_not_served_is_unimplemented(
+    stub: stock_grpc.GRPCInferenceServiceStub, key: str
+) -> None:
+    message = request(raw=TWO.tobytes())
+    message.outputs.add(name="y").parameters[key].int64_param = 1
+    assert code_of(stub, message) == "UNIMPLEMENTED"
+
+
+def test_request_id_comes_back_with_an_error(stub: stock_grpc.GRPCInferenceServiceStub) -> None:
+    with pytest.raises(grpc.RpcError) as refusal:
+        stub.ModelInfer(request("nobody"), timeout=30, metadata=(("x-request-id", "call-10"),))
+    trailing = refusal.value.trailing_metadata() or ()
+    assert ["call-10"] == [item.value for item in trailing if item.key == "x-request-id"]

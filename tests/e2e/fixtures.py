@@ -13,7 +13,8 @@ from tests.e2e.process import ServerProcess, slow_document
 StartServer = Callable[..., ServerProcess]
 """Takes a repository and flags; the process is ended with the test."""
 MODEL_REPOSITORY = REPOSITORY_ROOT / "model_repo"
-CALIBRATION_STEPS = 3000.0
+CALIBRATION_STEPS = 1000.0
+CALIBRATION_RUNS = 8
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +63,13 @@ def start_server() -> Iterator[StartServer]:
 def slow_steps(server: ServerProcess) -> Callable[[float], float]:
     """Seconds -> the input with which the model ``slow`` takes about as long here."""
     document = slow_document(CALIBRATION_STEPS)
-    started = time.perf_counter()
-    assert server.infer_json("slow", document).status == 200
-    steps_per_s = CALIBRATION_STEPS / (time.perf_counter() - started)
+
+    def run_s() -> float:
+        started = time.perf_counter()
+        assert server.infer_json("slow", document).status == 200
+        return time.perf_counter() - started
+
+    # The fastest of several: on a machine that is busy now and idle later, runs last longer than
+    # asked rather than shorter.
+    steps_per_s = CALIBRATION_STEPS / min(run_s() for _ in range(CALIBRATION_RUNS))
     return lambda seconds: float(round(seconds * steps_per_s))

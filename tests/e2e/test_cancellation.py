@@ -40,7 +40,7 @@ def test_waiting_request_leaves_the_queue_with_its_http_client(
 ) -> None:
     before, ran = cancelled(server, "http"), executions(server)
     with server.connection() as running:
-        send_infer(running, "slow", slow_document(slow_steps(0.4)))
+        send_infer(running, "slow", slow_document(slow_steps(0.6)))
         with server.connection() as leaving:
             send_infer(leaving, "slow", slow_document(slow_steps(5)))
             wait_until(lambda: server.metric("quartet_queue_size", **SLOW) == 1, "a waiting row")
@@ -77,7 +77,7 @@ def test_client_that_leaves_while_its_request_runs_is_counted(
 ) -> None:
     before = cancelled(server, "http")
     with server.connection() as leaving:
-        send_infer(leaving, "slow", slow_document(slow_steps(0.4)))
+        send_infer(leaving, "slow", slow_document(slow_steps(0.6)))
         assert server.request("GET", "/v2/health/live").status == 200
     wait_until(lambda: cancelled(server, "http") == before + 1, "a cancelled request")
     assert_slow_model_answers(server)
@@ -100,7 +100,7 @@ def test_deadline_that_passes_in_the_queue_keeps_the_engine_free(
         tritonclient.grpc.InferenceServerClient(server.grpc_address) as client,
     ):
         assert client.is_server_ready()
-        send_infer(running, "slow", slow_document(slow_steps(0.4)))
+        send_infer(running, "slow", slow_document(slow_steps(0.6)))
         assert server.request("GET", "/v2/health/live").status == 200
         with pytest.raises(InferenceServerException) as refusal:
             client.infer("slow", slow_input(slow_steps(5)), client_timeout=0.05)
@@ -130,7 +130,7 @@ def test_grpc_call_cancelled_while_it_waits_never_runs(
         server.connection() as running,
         tritonclient.grpc.InferenceServerClient(server.grpc_address) as client,
     ):
-        send_infer(running, "slow", slow_document(slow_steps(0.4)))
+        send_infer(running, "slow", slow_document(slow_steps(0.6)))
         call = client.async_infer("slow", slow_input(slow_steps(5)), lambda result, error: None)
         wait_until(lambda: server.metric("quartet_queue_size", **SLOW) == 1, "a waiting row")
         call.cancel()
