@@ -201,4 +201,4 @@ def test_request_id_comes_back_with_an_error(stub: stock_grpc.GRPCInferenceServi
     with pytest.raises(grpc.RpcError) as refusal:
         stub.ModelInfer(request("nobody"), timeout=30, metadata=(("x-request-id", "call-10"),))
     trailing = refusal.value.trailing_metadata() or ()
-    assert ["call-10"] == [item.value for item in trailing if item.key == "x-request-id"]
+    assert [str(item.value) for item in trailing if item.key == "x-request-id"] == ["call-10"]

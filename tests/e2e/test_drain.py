@@ -1,0 +1,196 @@
+"""SIGTERM: not ready at once, what is in flight is finished, exit status 0."""
+
+import concurrent.futures
+import http.client
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+from tritonclient.utils import InferenceServerException
+
+from tests.e2e.fixtures import StartServer
+from tests.e2e.graphs import SLOW_PBTXT, identity, slow, write_model
+from tests.e2e.process import ServerProcess, ask, receive, send_infer, slow_document, wait_until
+
+pytestmark = pytest.mark.e2e
+ONE = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [1]}]}
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A repository of an identity and the slow model."""
+    write_model(tmp_path, "identity", identity("FP32"))
+    write_model(tmp_path, "slow", slow(), config=SLOW_PBTXT)
+    return tmp_path
+
+
+def test_sigterm_without_work_exits_with_0(start_server: StartServer, models: Path) -> None:
+    server = start_server(models).wait_ready()
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    messages = [line["message"] for line in server.lines]
+    assert messages[-2:] == ["draining", "stopped"]
+
+
+def test_sigterm_serves_on_while_not_ready_and_then_refuses(
+    start_server: StartServer, models: Path
+) -> None:
+    server = start_server(models, "--drain-delay-s", "1").wait_ready()
+    with (
+        server.connection() as connection,
+        tritonclient.grpc.InferenceServerClient(server.grpc_address) as client,
+    ):
+        assert ask(connection, "GET", "/v2/health/ready").status == 200
+        server.signal(signal.SIGTERM)
+        server.wait_log("draining")
+        ready = ask(connection, "GET", "/v2/health/ready")
+        assert ready.status == 503
+        assert "shutting down" in ready.error
+        assert server.request("GET", "/v2/health/live").status == 200
+        assert server.request("GET", "/v2/models/identity/ready").status == 503
+        assert server.infer_json("identity", ONE).status == 200
+        assert client.is_server_live()
+        assert not client.is_server_ready()
+        assert not client.is_model_ready("identity")
+    assert server.wait_exit() == 0
+
+
+def test_sigterm_lets_requests_in_flight_finish(
+    start_server: StartServer, models: Path, slow_steps: Callable[[float], float]
+) -> None:
+    server = start_server(models).wait_ready()
+    steps = slow_steps(0.4)
+    with server.connection() as running, server.connection() as waiting:
+        send_infer(running, "slow", slow_document(steps))
+        send_infer(waiting, "slow", slow_document(steps + 1))
+        wait_until(lambda: server.metric("quartet_queue_size", model="slow") == 1, "a waiting row")
+        server.signal(signal.SIGTERM)
+        answers = [receive(running), receive(waiting)]
+    assert [a.status for a in answers] == [200, 200]
+    results = [a.json()["outputs"][0]["data"][0] for a in answers]
+    assert results == [2 * steps, 2 * (steps + 1)]
+    assert server.wait_exit() == 0
+
+
+def test_new_work_after_the_drain_delay_is_refused_with_unavailable(
+    start_server: StartServer, models: Path, slow_steps: Callable[[float], float]
+) -> None:
+    server = start_server(models).wait_ready()
+    with server.connection() as running, server.connection() as late:
+        ask(late, "GET", "/v2")
+        send_infer(running, "slow", slow_document(slow_steps(0.6)))
+        assert ask(late, "GET", "/v2/health/ready").status == 200
+        server.signal(signal.SIGTERM)
+        server.wait_log("draining")
+        send_infer(late, "identity", ONE)
+        refused = receive(late)
+        assert refused.status == 503
+        assert "shutting down" in refused.error
+        assert receive(running).status == 200
+    assert server.wait_exit() == 0
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_no_request_fails_when_the_server_is_drained_under_load(
+    start_server: StartServer, models: Path, protocol: str
+) -> None:
+    """Clients go on for as long as the server is ready, as behind a load balancer."""
+    server = start_server(models, "--drain-delay-s", "0.5").wait_ready()
+    stop = threading.Event()
+    client = {"http": load_over_http, "grpc": load_over_grpc}[protocol]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(client, server, stop) for _ in range(4)]
+        wait_until(lambda: server.metric("nv_inference_count", model="identity") > 50, "load")
+        server.signal(signal.SIGTERM)
+        server.wait_log("draining")
+        wait_until(lambda: server.request("GET", "/v2/health/ready").status == 503, "unreadiness")
+        stop.set()
+        counts = [future.result() for future in clients]
+    assert sum(counts) > 50
+    assert server.wait_exit() == 0
+
+
+def test_second_sigterm_hurries(
+    start_server: StartServer, models: Path, slow_steps: Callable[[float], float]
+) -> None:
+    server = start_server(models, "--drain-delay-s", "60").wait_ready()
+    with server.connection() as waiting:
+        send_infer(waiting, "slow", slow_document(slow_steps(0.2)))
+        server.signal(signal.SIGTERM)
+        server.wait_log("draining")
+        started = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait_exit() == 0
+    assert time.monotonic() - started < 20
+
+
+def test_drain_gives_up_after_its_timeout(
+    start_server: StartServer, models: Path, slow_steps: Callable[[float], float]
+) -> None:
+    server = start_server(models, "--drain-timeout-s", "0.1").wait_ready()
+    with server.connection() as running, server.connection() as waiting:
+        send_infer(running, "slow", slow_document(slow_steps(1)))
+        send_infer(waiting, "slow", slow_document(slow_steps(60)))
+        wait_until(lambda: server.metric("quartet_queue_size", model="slow") == 1, "a waiting row")
+        server.signal(signal.SIGTERM)
+        assert receive(waiting).status == 503
+    assert server.wait_exit() == 0
+    assert any("still in flight" in line["message"] for line in server.lines)
+
+
+def test_sigint_drains_too(start_server: StartServer, models: Path) -> None:
+    server = start_server(models).wait_ready()
+    server.signal(signal.SIGINT)
+    assert server.wait_exit() == 0
+
+
+def test_late_grpc_call_is_told_unavailable(
+    start_server: StartServer, models: Path, slow_steps: Callable[[float], float]
+) -> None:
+    server = start_server(models).wait_ready()
+    tensor = tritonclient.grpc.InferInput("x", [1, 1], "FP32")
+    tensor.set_data_from_numpy(np.array([[1]], np.float32))
+    with (
+        server.connection() as running,
+        tritonclient.grpc.InferenceServerClient(server.grpc_address) as client,
+    ):
+        assert client.is_server_ready()
+        send_infer(running, "slow", slow_document(slow_steps(0.6)))
+        assert server.request("GET", "/v2/health/live").status == 200
+        server.signal(signal.SIGTERM)
+        server.wait_log("draining")
+        with pytest.raises(InferenceServerException) as refusal:
+            client.infer("identity", [tensor])
+        assert refusal.value.status() == "StatusCode.UNAVAILABLE"
+        assert receive(running).status == 200
+    assert server.wait_exit() == 0
+
+
+def load_over_http(server: ServerProcess, stop: threading.Event) -> int:
+    """Requests on one connection until told to stop; each must be answered with its number."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=30)
+    done = 0
+    while not stop.is_set():
+        send_infer(connection, "identity", ONE)
+        answer = receive(connection)
+        assert (answer.status, answer.json()["outputs"][0]["data"]) == (200, [1])
+        done += 1
+    connection.close()
+    return done
+
+
+def load_over_grpc(server: ServerProcess, stop: threading.Event) -> int:
+    """The same over gRPC."""
+    tensor = tritonclient.grpc.InferInput("x", [1, 1], "FP32")
+    tensor.set_data_from_numpy(np.array([[1]], np.float32))
+    done = 0
+    with tritonclient.grpc.InferenceServerClient(server.grpc_address) as client:
+        while not stop.is_set():
+            assert client.infer("identity", [tensor]).as_numpy("y")[0, 0] == 1
+            done += 1
+    return done
