@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import Sequence
 
@@ -116,8 +117,14 @@ class TestDecompress:
     def test_refuses_a_bomb(self, encoding: str) -> None:
         bomb = packed(b"\0" * 10_000_000, encoding)
         assert len(bomb) < 10_000_000 / 900
-        with pytest.raises(PayloadTooLarge):
-            decompress(bomb, encoding, LIMIT)
+        tracemalloc.start()
+        try:
+            with pytest.raises(PayloadTooLarge):
+                decompress(bomb, encoding, LIMIT)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 1_000_000, "it was inflated before it was refused"
 
     @pytest.mark.parametrize("cut", [1, 4, 9])
     def test_refuses_truncated_data(self, encoding: str, cut: int) -> None:
@@ -232,6 +239,12 @@ async def _answer() -> str:
     return "answer"
 
 
+async def _rounds(count: int) -> None:
+    """Let the event loop go round ``count`` times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 async def test_unless_client_leaves_returns_the_result() -> None:
     assert await unless_client_leaves(receiving([]), _answer()) == "answer"
 
@@ -256,3 +269,25 @@ async def test_unless_client_leaves_leaves_nothing_behind() -> None:
     before = asyncio.all_tasks()
     await unless_client_leaves(receiving([]), _answer())
     assert asyncio.all_tasks() == before
+
+
+async def test_unless_client_leaves_stops_listening_when_the_work_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A late listener would take the next request's first message off the connection."""
+    monkeypatch.setattr("serving.rest.http.WATCH_AFTER_S", 0.0)
+    asked = 0
+
+    async def receive() -> Message:
+        nonlocal asked
+        asked += 1
+        await asyncio.get_running_loop().create_future()
+        return DISCONNECT
+
+    await unless_client_leaves(receive, _answer())
+    await _rounds(5)
+    assert asked == 0, "the timer was left running"
+    before = asyncio.all_tasks()
+    await unless_client_leaves(receive, _rounds(5))
+    await _rounds(1)
+    assert (asked, asyncio.all_tasks()) == (1, before)
