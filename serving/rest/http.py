@@ -206,10 +206,10 @@ class _DisconnectWatch:
         self._watcher = asyncio.ensure_future(self._watch())
 
     async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.client_left = True
-        self._task.cancel()
+        # The body has been read, so the next thing to be received is the client's leaving.
+        if (await self._receive())["type"] == "http.disconnect":
+            self.client_left = True
+            self._task.cancel()
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
