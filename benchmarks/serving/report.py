@@ -37,6 +37,8 @@ class Row:
     """One client alone: median latency less the bare engine's median run."""
     batch_rows: Spread | None
     """Mean rows of the server's runs."""
+    server_cpu_us: float
+    """CPU time of the server a row, the engine's included: the figure least moved by noise."""
     server_cores: float
     load_cores: float
     foreign_cores: float
@@ -104,6 +106,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Row], object]], ...] = (
     ("p99 ms", lambda row: f"{row.p99_ms:.2f}"),
     ("beyond engine, ms", lambda row: row.beyond_engine_ms),
     ("rows a run", lambda row: row.batch_rows),
+    ("server CPU us/row", lambda row: f"{row.server_cpu_us:.0f}"),
     ("server cores", lambda row: f"{row.server_cores:.2f}"),
     ("load cores", lambda row: f"{row.load_cores:.2f}"),
     ("foreign cores", lambda row: f"{row.foreign_cores:.2f}"),
@@ -139,6 +142,7 @@ def _row(mode: Mode, clients: int, rounds: Sequence[Round]) -> Row:
         p99_ms=_median(loads, lambda load: load.p99_s) * 1e3,
         beyond_engine_ms=spread(beyond) if beyond and tensors else None,
         batch_rows=None if mode == "plain" else spread([one.batch_rows[mode] for one in rounds]),
+        server_cpu_us=_median(loads, lambda load: load.server_cores / load.rows_per_s * 1e6),
         server_cores=_median(loads, lambda load: load.server_cores),
         load_cores=_median(loads, lambda load: load.load_cores),
         foreign_cores=max(load.foreign_cores for load in loads),
