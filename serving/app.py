@@ -167,6 +167,7 @@ def build_engines(settings: ServerSettings, metrics: Metrics) -> Engines:
         defaults=BatchingDefaults(
             max_batch_size=settings.max_batch_size,
             max_queue_delay_s=settings.max_queue_delay_us / 1e6,
+            gather_s=settings.gather_us / 1e6,
             max_queue_rows=settings.max_queue_rows,
         ),
         metrics=metrics,

@@ -19,6 +19,11 @@ PayloadT = TypeVar("PayloadT")
 RETRY_AFTER_S = 1.0
 """What a client is told to wait when the queue is full."""
 
+COMPANY_DECAY = 31 / 32
+"""What is left after a batch of the memory of how many requests were here at once: when seven of
+eight clients leave, the eighth waits in vain for some fifty batches, each time shorter than
+``gather_s``."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueRules:
@@ -29,7 +34,13 @@ class QueueRules:
     preferred_rows: tuple[int, ...] = ()
     """Batch sizes that leave at once, each in 1..max_rows."""
     max_delay_s: float = 0.0
-    """Longest wait of a line's oldest request for company. 0: whatever waits leaves at once."""
+    """Longest wait of a line's oldest request for company; 0: see ``gather_s``."""
+    gather_s: float = 0.0
+    """The same if ``max_delay_s`` is 0, but only until as many requests wait as were here together
+    a moment ago, divided by ``groups``; so one client alone never waits. 0: never wait."""
+    groups: int = 1
+    """Batches that may run at once. Clients that all travel in one batch would leave the engine
+    idle while they are answered, so their company is split in so many."""
     max_queued_rows: int = 1024
     """Rows that may wait, >= 1."""
     join: bool = True
@@ -65,6 +76,10 @@ class BatchQueue(Generic[PayloadT]):
         self._rows = 0
         self._requests = 0
         self._left = 0
+        self._taken = 0
+        """Requests that left as part of a batch which has not been reported finished."""
+        self._company = 0.0
+        """How many requests have recently been here at once, waiting or taken."""
 
     @property
     def requests(self) -> int:
@@ -91,6 +106,7 @@ class BatchQueue(Generic[PayloadT]):
         self._lines.setdefault(entry.key, deque()).append(entry)
         self._rows += entry.rows
         self._requests += 1
+        self._company = max(self._company, self._requests + self._taken)
         if entry.expires is not None:
             heapq.heappush(self._expiries, (entry.expires, next(self._sequence), entry))
 
@@ -120,12 +136,19 @@ class BatchQueue(Generic[PayloadT]):
                 best = batch
         for entry in best:
             self._leave(entry)
+        if best:
+            self._taken += len(best)
+            self._company = max(self._company * COMPANY_DECAY, self._requests + self._taken)
         return best
+
+    def finished(self, requests: int) -> None:
+        """Report that a batch of so many ``requests`` has been run."""
+        self._taken -= requests
 
     def next_departure(self) -> float | None:
         """When a batch may leave by the passing of time alone; None if nothing waits."""
         heads = [line[0].arrived for line in self._live_lines()]
-        return min(heads) + self._rules.max_delay_s if heads else None
+        return min(heads) + self._delay_s() if heads else None
 
     def next_expiry(self) -> float | None:
         """When the next waiting request runs out of time; None if none has a limit."""
@@ -141,6 +164,15 @@ class BatchQueue(Generic[PayloadT]):
         self._lines.clear()
         self._expiries.clear()
         return dropped
+
+    def _delay_s(self) -> float:
+        """How long a line's oldest request waits for company just now."""
+        if self._rules.max_delay_s > 0:
+            return self._rules.max_delay_s
+        enough = self._company / self._rules.groups
+        if self._requests + 0.5 >= enough or self._requests + self._taken + 0.5 >= self._company:
+            return 0.0
+        return self._rules.gather_s
 
     def _leave(self, entry: Entry[PayloadT]) -> None:
         entry.waiting = False
@@ -181,7 +213,7 @@ class BatchQueue(Generic[PayloadT]):
         if not self._rules.join:
             return [line[0]]
         batch, rows, blocked = self._gather(line)
-        waited_enough = now >= line[0].arrived + self._rules.max_delay_s
+        waited_enough = now >= line[0].arrived + self._delay_s()
         if waited_enough or blocked or rows >= self._rules.max_rows:
             return batch
         return self._preferred_prefix(batch)

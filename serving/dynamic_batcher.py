@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -84,7 +84,7 @@ class DynamicBatcher:
         self._instances = instances
         self._observer = observer
         self._clock = clock
-        self._queue: BatchQueue[_Waiting] = BatchQueue(rules)
+        self._queue: BatchQueue[_Waiting] = BatchQueue(replace(rules, groups=instances))
         self._running = 0
         self._row_s = 0.0
         """Engine seconds a row, a moving average."""
@@ -173,6 +173,7 @@ class DynamicBatcher:
     def _finish(self, batch: _Batch, left: float, ran: _Ran) -> None:
         """Back on the loop: answer every request of the batch, then look at the queue again."""
         self._running -= 1
+        self._queue.finished(len(batch))
         rows = sum(entry.rows for entry in batch)
         for entry, result in zip(batch, ran.results, strict=True):
             timings = Timings(

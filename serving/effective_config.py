@@ -15,6 +15,7 @@ class BatchingDefaults:
 
     max_batch_size: int = 64
     max_queue_delay_s: float = 0.0
+    gather_s: float = 0.0
     max_queue_rows: int = 1024
 
 
@@ -83,6 +84,7 @@ def _rules(
         max_rows=max(1, max_batch_size),
         preferred_rows=batching.preferred_batch_size if batching else (),
         max_delay_s=batching.max_queue_delay_s if batching else 0.0,
+        gather_s=defaults.gather_s,
         max_queued_rows=limit or defaults.max_queue_rows,
         join=batching is not None and max_batch_size > 0,
     )

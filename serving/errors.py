@@ -42,6 +42,11 @@ class ServingError(Exception):
         """Whether the metrics have it. A transport counts what never reached the service."""
 
 
+def internal_error(request_id: str) -> ServingError:
+    """What a client learns of a fault that is not its own."""
+    return ServingError(f"internal error; the server's log has it under request id {request_id}")
+
+
 class InferenceFailed(ServingError):
     """The engine raised while running an accepted request."""
 

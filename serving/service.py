@@ -14,7 +14,7 @@ import numpy as np
 from quartet import __version__
 from serving.classification import classify_images
 from serving.config_message import PLATFORM
-from serving.errors import Cancelled, ServingError, ShuttingDown
+from serving.errors import Cancelled, ServingError, ShuttingDown, internal_error
 from serving.images import ImageLimits
 from serving.loading import LoadedModel
 from serving.metrics import Metrics
@@ -232,6 +232,11 @@ class InferenceService:
         except asyncio.CancelledError:
             result = Cancelled.outcome
             raise
+        except Exception as error:
+            # Made a ServingError here so that the transport does not count it a second time.
+            crash = internal_error(request.request_id)
+            crash.counted = True
+            raise crash from error
         finally:
             self._in_flight -= 1
             if self._in_flight == 0:

@@ -64,6 +64,9 @@ class ServerSettings(Config):
     """Rows of one run for models that batch and do not say otherwise."""
     max_queue_delay_us: int = Field(default=0, ge=0)
     """Longest wait for company of models without a config.pbtxt, microseconds."""
+    gather_us: int = Field(default=1000, ge=0)
+    """Longest wait for company of models whose own delay is 0, microseconds. Nobody waits who was
+    alone recently; 0: never wait."""
     max_queue_rows: int = Field(default=1024, ge=1)
     """Rows that may wait for one model before requests are refused (429)."""
     max_body_bytes: int = Field(default=64 * MIB, ge=1)

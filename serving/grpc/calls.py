@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from serving.errors import InvalidInput, ServingError
+from serving.errors import InvalidInput, ServingError, internal_error
 from serving.request_id import HEADER, request_id
 
 MAX_DETAILS_CHARS = 800
@@ -66,7 +66,7 @@ def unary(
             await refuse(context, error, call)
         except Exception:
             logger.exception("request crashed", extra={"request_id": call.request_id})
-            crash = internal_error(call)
+            crash = internal_error(call.request_id)
             count(crash)
             await abort(context, crash, call)
 
@@ -95,13 +95,6 @@ def parse(request_type: type[RequestT], data: bytes) -> RequestT:
         raise InvalidInput(
             f"the message is not a valid {request_type.DESCRIPTOR.full_name}"
         ) from error
-
-
-def internal_error(call: Call) -> ServingError:
-    """What a client learns of a fault that is not its own."""
-    return ServingError(
-        f"internal error; the server's log has it under request id {call.request_id}"
-    )
 
 
 async def refuse(context: Any, error: ServingError, call: Call) -> NoReturn:

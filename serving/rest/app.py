@@ -9,7 +9,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from quartet import __version__
-from serving.errors import ServingError
+from serving.errors import ServingError, internal_error
 from serving.metrics import Metrics
 from serving.request_id import HEADER, request_id
 from serving.rest.classify_openapi import openapi_operation
@@ -22,7 +22,6 @@ from serving.rest.http import (
     Send,
     error_reply,
     header,
-    internal_error,
 )
 from serving.rest.infer_openapi import infer_operation
 from serving.rest.v2_routes import v2_router

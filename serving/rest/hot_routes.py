@@ -5,7 +5,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from serving.errors import Cancelled, InvalidInput, MethodNotAllowed, ServingError
+from serving.errors import (
+    Cancelled,
+    InvalidInput,
+    MethodNotAllowed,
+    ServingError,
+    internal_error,
+)
 from serving.request_id import HEADER, request_id
 from serving.rest.classify import parse_classify, render_classify
 from serving.rest.http import (
@@ -17,7 +23,6 @@ from serving.rest.http import (
     compress,
     error_reply,
     header,
-    internal_error,
     read_body,
     send_reply,
     unless_client_leaves,

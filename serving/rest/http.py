@@ -150,11 +150,6 @@ def error_reply(error: ServingError, request_id: str) -> Reply:
     return Reply(orjson.dumps(document), error.http_status, headers=headers)
 
 
-def internal_error(request_id: str) -> ServingError:
-    """What a client learns of a fault that is not its own."""
-    return ServingError(f"internal error; the server's log has it under request id {request_id}")
-
-
 async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
     """Send ``reply`` with its length and the request id."""
     headers = [

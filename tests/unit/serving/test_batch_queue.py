@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from serving.batch_queue import BatchQueue, Entry, QueueRules
+from serving.batch_queue import COMPANY_DECAY, BatchQueue, Entry, QueueRules
 from serving.errors import QueueFull
 
 
@@ -208,6 +208,57 @@ def test_queue_lets_go_of_requests_that_left_while_the_oldest_still_waits(
     assert sum(payload() is not None for payload in watched) < 100
 
 
+GATHER = QueueRules(max_rows=64, gather_s=10.0, groups=2)
+"""Rules under which a request waits up to 10 s for half of those who were there before."""
+
+
+def in_company_of(count: int) -> BatchQueue[str]:
+    """A queue in which ``count`` requests have just been together, and are gone."""
+    queue: BatchQueue[str] = BatchQueue(GATHER)
+    for _ in range(count):
+        queue.push(make_entry())
+    queue.finished(len(queue.take(0.0)))
+    return queue
+
+
+def test_gather_lets_a_lone_client_go_at_once() -> None:
+    queue = in_company_of(1)
+    queue.push(make_entry("b"))
+    assert names(queue.take(0.0)) == "b"
+
+
+def test_gather_waits_for_a_fair_share_of_the_recent_company() -> None:
+    queue = in_company_of(8)
+    for name in "abc":
+        queue.push(make_entry(name))
+    assert queue.take(0.0) == []
+    queue.push(make_entry("d"))
+    assert names(queue.take(0.0)) == "abcd"
+
+
+def test_gather_waits_no_longer_than_it_may() -> None:
+    queue = in_company_of(8)
+    queue.push(make_entry("b"))
+    assert queue.take(9.9) == []
+    assert names(queue.take(10.0)) == "b"
+
+
+def test_gather_forgets_company_that_stays_away() -> None:
+    queue = in_company_of(8)
+    for _ in range(80):
+        queue.push(make_entry("b"))
+        queue.finished(len(queue.take(10.0)))
+    queue.push(make_entry("c"))
+    assert names(queue.take(0.0)) == "c"
+
+
+def test_gather_gives_way_to_a_delay_of_the_model_itself() -> None:
+    queue: BatchQueue[str] = BatchQueue(QueueRules(max_rows=8, max_delay_s=5.0, gather_s=1.0))
+    queue.push(make_entry("a"))
+    assert queue.take(4.9) == []
+    assert names(queue.take(5.0)) == "a"
+
+
 @dataclass(frozen=True, slots=True)
 class _Waits:
     """What the model knows of a waiting request."""
@@ -219,7 +270,9 @@ class _Waits:
     expires: float | None
 
 
-def expected_batch(line: Sequence[_Waits], rules: QueueRules, now: float) -> list[int]:
+def expected_batch(
+    line: Sequence[_Waits], rules: QueueRules, now: float, delay_s: float
+) -> list[int]:
     """The requests that a line sends at ``now``, straight from the wording of the rules."""
     if not rules.join:
         return [line[0].name]
@@ -227,7 +280,7 @@ def expected_batch(line: Sequence[_Waits], rules: QueueRules, now: float) -> lis
     fitting = max(1, sum(rows <= rules.max_rows for rows in sums))
     full = sums[fitting - 1] >= rules.max_rows
     next_does_not_fit = fitting < len(line)
-    waited = now >= line[0].arrived + rules.max_delay_s
+    waited = now >= line[0].arrived + delay_s
     if not (full or next_does_not_fit or waited):
         preferred = [n for n in range(1, fitting + 1) if sums[n - 1] in rules.preferred_rows]
         fitting = preferred[-1] if preferred else 0
@@ -251,9 +304,18 @@ class BatchQueueMachine(RuleBasedStateMachine):
         delay=st.sampled_from([0.0, 1.0, 4.0]),
         max_queued=st.integers(1, 24),
         join=st.sampled_from([True, True, True, False]),
+        gather=st.sampled_from([0.0, 1.0, 4.0]),
+        groups=st.integers(1, 3),
     )
     def start(
-        self, max_rows: int, preferred: list[int], delay: float, max_queued: int, join: bool
+        self,
+        max_rows: int,
+        preferred: list[int],
+        delay: float,
+        max_queued: int,
+        join: bool,
+        gather: float,
+        groups: int,
     ) -> None:
         self.queue_rules = QueueRules(
             max_rows=max_rows,
@@ -261,7 +323,11 @@ class BatchQueueMachine(RuleBasedStateMachine):
             max_delay_s=delay,
             max_queued_rows=max_queued,
             join=join,
+            gather_s=gather,
+            groups=groups,
         )
+        self.running: list[int] = []
+        self.company = 0.0
         self.queue = SweepingQueue(self.queue_rules)
         self.now = 0.0
         self.model: list[_Waits] = []
@@ -286,6 +352,7 @@ class BatchQueueMachine(RuleBasedStateMachine):
         else:
             self.queue.push(entry)
             self.model.append(_Waits(self.count, rows, key, self.now, expires))
+            self.company = max(self.company, self._here())
         return entry
 
     @rule(entry=consumes(waiting))
@@ -308,7 +375,10 @@ class BatchQueueMachine(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         lines = [[r for r in self.model if r.key == key] for key in "xy"]
-        batches = [expected_batch(line, self.queue_rules, self.now) for line in lines if line]
+        delay_s = self._delay_s()
+        batches = [
+            expected_batch(line, self.queue_rules, self.now, delay_s) for line in lines if line
+        ]
         ready = [batch for batch in batches if batch]
         taken = [entry.payload for entry in self.queue.take(self.now)]
         if not ready:
@@ -317,6 +387,13 @@ class BatchQueueMachine(RuleBasedStateMachine):
         oldest = min(self._arrival(batch[0]) for batch in ready)
         assert taken in [batch for batch in ready if self._arrival(batch[0]) == oldest]
         self._remove(taken)
+        self.running.append(len(taken))
+        self.company = max(self.company * COMPANY_DECAY, self._here())
+
+    @rule()
+    def finish(self) -> None:
+        if self.running:
+            self.queue.finished(self.running.pop())
 
     @rule()
     def drop_all(self) -> None:
@@ -336,10 +413,22 @@ class BatchQueueMachine(RuleBasedStateMachine):
         if not hasattr(self, "queue"):
             return
         arrivals = [request.arrived for request in self.model]
-        departure = min(arrivals) + self.queue_rules.max_delay_s if arrivals else None
+        departure = min(arrivals) + self._delay_s() if arrivals else None
         assert self.queue.next_departure() == departure
         expiries = [r.expires for r in self.model if r.expires is not None]
         assert self.queue.next_expiry() == min(expiries, default=None)
+
+    def _here(self) -> int:
+        return len(self.model) + sum(self.running)
+
+    def _delay_s(self) -> float:
+        """Nobody waits for company once a fair share, or all, of it is there."""
+        rules = self.queue_rules
+        if rules.max_delay_s > 0:
+            return rules.max_delay_s
+        share_is_here = len(self.model) + 0.5 >= self.company / rules.groups
+        all_are_here = self._here() + 0.5 >= self.company
+        return 0.0 if share_is_here or all_are_here else rules.gather_s
 
     def _arrival(self, name: int) -> float:
         return next(request.arrived for request in self.model if request.name == name)

@@ -171,9 +171,13 @@ async def test_outcome_follows_from_the_error(
 ) -> None:
     service, repository, metrics = parts
     with_scheduler(repository, FakeScheduler(error))
-    with pytest.raises(type(error)):
+    raised = ServingError if isinstance(error, ZeroDivisionError) else type(error)
+    with pytest.raises(raised) as caught:
         await service.infer(plus_request())
+    if isinstance(caught.value, ServingError):
+        service.count_refused("http", caught.value)  # as the transport does with every error
     assert counted(metrics, outcome) == 1
+    assert b'quartet_requests_total{model="",' not in metrics.render()
     row = f'nv_inference_request_failure{{model="plus",version="1",reason="{reason}"}} 1'
     assert row.encode() in metrics.render()
 

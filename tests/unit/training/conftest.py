@@ -28,8 +28,8 @@ def one_thread() -> Iterator[None]:
 def digits() -> Mnist:
     """Three small splits in memory."""
     sizes = (TRAIN_ROWS, SMALL_VALIDATION_ROWS, TEST_ROWS)
-    splits = [_split(*_make_digits(seed, rows)) for seed, rows in enumerate(sizes)]
-    return Mnist(*splits, checksums={"made-up": "0" * 64})
+    train, validation, test = (_split(*_make_digits(seed, rows)) for seed, rows in enumerate(sizes))
+    return Mnist(train, validation, test, checksums={"made-up": "0" * 64})
 
 
 @pytest.fixture(scope="session")
