@@ -47,7 +47,8 @@ def resolve_config(
     """Join what the graph says with what ``config.pbtxt`` says.
 
     A model whose file is silent batches if the first axis of all its tensors is free, the rule by
-    which Triton completes ONNX models.
+    which Triton completes ONNX models, and if the graph does not call these axes by different
+    names: rows of detections, or steps of a sequence, are no batch.
 
     Raises:
         ConfigError: the file contradicts the graph; the text names the tensor and both sides.
@@ -55,7 +56,8 @@ def resolve_config(
     free_first_axis = all(spec.shape[:1] == (-1,) for spec in (*inputs, *outputs))
     max_batch_size = config.max_batch_size
     if max_batch_size is None:
-        max_batch_size = defaults.max_batch_size if free_first_axis else 0
+        axes = {spec.first_axis for spec in (*inputs, *outputs) if spec.first_axis}
+        max_batch_size = defaults.max_batch_size if free_first_axis and len(axes) <= 1 else 0
     elif max_batch_size > 0 and not free_first_axis:
         raise ConfigError(
             f"max_batch_size is {max_batch_size}, but the first axis of "

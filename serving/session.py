@@ -130,7 +130,13 @@ def _input_spec(node: onnxruntime.NodeArg, path: Path) -> TensorSpec:
 
 def _spec(node: onnxruntime.NodeArg) -> TensorSpec:
     shape = tuple(size if isinstance(size, int) else -1 for size in node.shape or ())
-    return TensorSpec(node.name, ONNX_DATATYPES[node.type], shape)
+    first = node.shape[0] if node.shape else None
+    return TensorSpec(
+        node.name,
+        ONNX_DATATYPES[node.type],
+        shape,
+        first_axis=first if isinstance(first, str) else "",
+    )
 
 
 def _bfloat16_value(array: Array) -> onnxruntime.OrtValue:

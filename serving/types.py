@@ -73,6 +73,8 @@ class TensorSpec:
     """Full shape with the batch axis; -1 where the size is free."""
     optional: bool = False
     """An input that a request may leave out."""
+    first_axis: str = field(default="", compare=False)
+    """What the graph calls the first axis if its size is free; empty if it has no name."""
 
 
 @dataclass(slots=True)

@@ -137,3 +137,17 @@ def test_config_must_name_every_input_of_the_graph() -> None:
     second = TensorSpec("z", Datatype.FP32, (-1, 2))
     with pytest.raises(ConfigError, match=r"inputs \['z'\] of the graph are not in"):
         resolve(ModelConfig(max_batch_size=4, inputs=(tensor("x", 2),)), inputs=(FREE, second))
+
+
+def test_silent_model_does_not_batch_when_the_graph_calls_the_first_axes_differently() -> None:
+    boxes = TensorSpec("x", Datatype.FP32, (-1, 2), first_axis="steps")
+    found = TensorSpec("y", Datatype.FP32, (-1, 3), first_axis="detections")
+    assert not resolve(ModelConfig(), found, inputs=(boxes,)).batches
+    assert resolve(ModelConfig(max_batch_size=4), found, inputs=(boxes,)).batches
+
+
+@pytest.mark.parametrize("name", ["batch", ""])
+def test_silent_model_batches_when_the_first_axes_share_their_name_or_lack_it(name: str) -> None:
+    given = TensorSpec("x", Datatype.FP32, (-1, 2), first_axis="batch")
+    result = TensorSpec("y", Datatype.FP32, (-1, 3), first_axis=name)
+    assert resolve(ModelConfig(), result, inputs=(given,)).batches
