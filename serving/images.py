@@ -62,6 +62,11 @@ _WARNINGS_LOCK = threading.Lock()
 """``warnings.catch_warnings`` swaps the interpreter's one filter list, so only one at a time.
 What runs under the lock is pure Python that the GIL serialises anyway, never a decoder."""
 
+TINY_BYTES = 4096
+TINY_PIXELS = 32 * 32
+_PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+"""Signature, length and name of the first chunk; width and height follow (PNG, section 11.2.1)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageLimits:
@@ -140,6 +145,17 @@ def to_array(image: Image.Image, spec: ImageSpec, dtype: npt.DTypeLike) -> Array
         return np.ascontiguousarray(pixels)
     pixels = pixels.reshape(spec.height, spec.width, -1)
     return np.ascontiguousarray(pixels if spec.layout == "HWC" else pixels.transpose(2, 0, 1))
+
+
+def is_tiny(data: bytes) -> bool:
+    """Whether ``data`` is a PNG of at most 32x32 pixels by its header, and not much longer.
+
+    Handing such a picture to another thread costs more than decoding it.
+    """
+    if not len(_PNG_START) + 8 <= len(data) <= TINY_BYTES or not data.startswith(_PNG_START):
+        return False
+    width, height = struct.unpack_from(">II", data, len(_PNG_START))
+    return bool(0 < width * height <= TINY_PIXELS)
 
 
 def _checked_format(data: bytes, limits: ImageLimits) -> str:

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 from quartet.artifact import ImageSpec
 from quartet.config import ConfigError
 from serving.errors import InvalidInput, PayloadTooLarge
-from serving.images import ImageLimits, decode_image, to_array
+from serving.images import ImageLimits, decode_image, is_tiny, to_array
 
 LIMITS = ImageLimits()
 
@@ -280,3 +280,22 @@ def test_to_array_normalises_each_channel_when_float(dtype: type[np.floating]) -
     array = to_array(Image.new("RGB", (2, 2), (255, 0, 255)), spec, dtype)
     assert array.dtype == dtype
     assert array[:, 0, 0].tolist() == [1.0, -1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "tiny"),
+    [((28, 28), "PNG", True), ((33, 32), "PNG", False), ((28, 28), "JPEG", False)],
+)
+def test_tiny_is_a_small_png(size: tuple[int, int], kind: str, tiny: bool) -> None:
+    stream = io.BytesIO()
+    Image.new("L", size).save(stream, kind)
+    assert is_tiny(stream.getvalue()) is tiny
+
+
+def test_tiny_is_no_png_with_a_lying_header_or_a_long_tail() -> None:
+    stream = io.BytesIO()
+    Image.new("L", (28, 28)).save(stream, "PNG")
+    data = stream.getvalue()
+    assert not is_tiny(data[:20])
+    assert not is_tiny(data[:16] + bytes(8) + data[24:])
+    assert not is_tiny(data + bytes(5000))
