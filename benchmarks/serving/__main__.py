@@ -23,6 +23,7 @@ def main(argv: Sequence[str]) -> int:
         repetitions=args.repetitions,
         callers=args.callers,
         model_repository=args.model_repository,
+        row_ms=args.row_ms,
         server_flags=shlex.split(args.server_flags),
     )
     where = environment(["python", "-m", "benchmarks.serving", *argv])
@@ -56,6 +57,12 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         default=available_cpus(),
         help="threads that call the bare engine (default: the CPUs of this process)",
+    )
+    add(
+        "--row-ms",
+        type=float,
+        default=None,
+        help="widen the reference network until a row takes one core so long",
     )
     add("--server-flags", default="", help="more flags of 'quartet serve', as one word")
     add("--output", type=Path, help="JSON file of every measurement")

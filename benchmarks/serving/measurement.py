@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.serving.bare import Bare, BareSpec
 from benchmarks.serving.load import PICTURE_MODEL, TENSOR_MODEL, Load, LoadSpec, Mode
-from benchmarks.serving.networks import write_picture_network, write_tensor_network
+from benchmarks.serving.networks import CHANNELS, write_picture_network, write_tensor_network
 from benchmarks.serving.processes import Running, call, get, plain_server, quartet_server
 from benchmarks.serving.samples import make_samples
 from benchmarks.serving.usage import resident_bytes
@@ -19,6 +19,8 @@ from quartet.artifact import MODEL_FILE
 WARM_S = 0.5
 TIME_LIMIT_S = 60.0
 """For a measuring process, beyond what it measures."""
+WIDEST = 512
+"""Channels at which widening the reference network gives up."""
 JOINED_ROWS = 8
 """Rows of the bare engine's larger batch."""
 
@@ -36,6 +38,9 @@ class Options:
     """Threads that call the bare engine, and the server's engine threads."""
     model_repository: Path
     """Where the classifier of pictures is taken from, if it is there."""
+    row_ms: float | None = None
+    """Widen the reference network until a row takes the bare engine at least so long; None: as in
+    the example."""
     server_flags: Sequence[str] = ()
     """Passed on to ``quartet serve``."""
 
@@ -63,6 +68,8 @@ class Measured:
     """Of several starts of the server."""
     resident_bytes: list[int]
     """The server's, after each repetition."""
+    channels: int
+    """Of the reference network's second convolution; 64 in the example."""
     shipped_classifier: bool
     """Whether pictures went to the shipped model; else to the reference network."""
 
@@ -76,13 +83,14 @@ class Bench:
     samples: Path
     tensor_network: Path
     picture_network: Path
+    channels: int
     shipped_classifier: bool
 
 
 def prepare(folder: Path, options: Options) -> Bench:
     """Write the repository and the samples into ``folder``."""
     repository, samples = folder / "repository", folder / "samples.npz"
-    network = write_tensor_network(repository / TENSOR_MODEL)
+    network, channels = _reference_network(repository / TENSOR_MODEL, options)
     shipped = options.model_repository / PICTURE_MODEL
     if shipped.is_dir():
         shutil.copytree(shipped, repository / PICTURE_MODEL)
@@ -91,7 +99,19 @@ def prepare(folder: Path, options: Options) -> Bench:
     else:
         picture_network = write_picture_network(repository / PICTURE_MODEL)
     make_samples(network).save(samples)
-    return Bench(folder, repository, samples, network, picture_network, shipped.is_dir())
+    return Bench(folder, repository, samples, network, picture_network, channels, shipped.is_dir())
+
+
+def _reference_network(folder: Path, options: Options) -> tuple[Path, int]:
+    """The network, and how wide its second convolution had to be made."""
+    channels = CHANNELS
+    network = write_tensor_network(folder, channels)
+    while options.row_ms is not None and channels < WIDEST:
+        if _bare(network, options, 1, 1).run_p50_s * 1e3 >= options.row_ms:
+            break
+        channels += 16
+        network = write_tensor_network(folder, channels)
+    return network, channels
 
 
 def measure_all(bench: Bench, options: Options) -> Measured:
@@ -100,7 +120,7 @@ def measure_all(bench: Bench, options: Options) -> Measured:
     Raises:
         RuntimeError: a server did not start or an answer was wrong.
     """
-    measured = Measured([], [], [], bench.shipped_classifier)
+    measured = Measured([], [], [], bench.channels, bench.shipped_classifier)
     for number in range(options.repetitions):
         log = bench.folder / f"start-{number}.log"
         with quartet_server(bench.repository, log, options.server_flags) as server:

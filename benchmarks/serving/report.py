@@ -73,6 +73,7 @@ def as_json(measured: Measured, rows: Sequence[Row], where: dict[str, Any]) -> d
         "environment": where,
         "ready_s": measured.ready_s,
         "resident_bytes": measured.resident_bytes,
+        "channels": measured.channels,
         "shipped_classifier": measured.shipped_classifier,
         "summary": [asdict(row) for row in rows],
         "rounds": [_plain_round(one) for one in measured.rounds],
@@ -84,6 +85,7 @@ def as_markdown(measured: Measured, rows: Sequence[Row], where: dict[str, Any]) 
     lines = [
         f"- {where['cpu']}, {where['cores']} cores; Python {where['python']}, "
         + ", ".join(f"{name} {where[name]}" for name in PACKAGES),
+        f"- reference network with {measured.channels} channels (64 in the example)",
         f"- bare engine, rows/s: {_bare_text(measured)}",
         f"- start to ready: {spread(measured.ready_s)} s; resident memory after the load: "
         f"{max(measured.resident_bytes) / MIB:.0f} MiB",

@@ -44,7 +44,7 @@ def turn(clients: int, speed: float) -> Round:
 
 @pytest.fixture
 def measured() -> Measured:
-    return Measured([turn(1, 1.0), turn(8, 1.0), turn(8, 0.5)], [1.0, 1.2], [200 << 20], True)
+    return Measured([turn(1, 1.0), turn(8, 1.0), turn(8, 0.5)], [1.0, 1.2], [200 << 20], 64, True)
 
 
 def test_summarise_gives_a_row_for_each_mode_and_client_count(measured: Measured) -> None:
