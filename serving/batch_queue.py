@@ -127,11 +127,18 @@ class BatchQueue(Generic[PayloadT]):
                 expired.append(entry)
         return expired
 
-    def take(self, now: float) -> list[Entry[PayloadT]]:
-        """The next batch that may leave, the one with the oldest request first; [] for none."""
+    def take(self, now: float, free: int = 1) -> list[Entry[PayloadT]]:
+        """The next batch that may leave, the one with the oldest request first; [] for none.
+
+        Args:
+            now: monotonic seconds.
+            free: batches that may start now. Where no delay or size is prescribed, several shares
+                of the company are divided among them: two halves at once are done before one whole.
+        """
+        most = self._rows_to_take(free)
         best: list[Entry[PayloadT]] = []
         for key in list(self._lines):
-            batch = self._ready_batch(key, now)
+            batch = self._ready_batch(key, now, most)
             if batch and (not best or batch[0].arrived < best[0].arrived):
                 best = batch
         for entry in best:
@@ -164,6 +171,15 @@ class BatchQueue(Generic[PayloadT]):
         self._lines.clear()
         self._expiries.clear()
         return dropped
+
+    def _rows_to_take(self, free: int) -> int:
+        """How many rows the next batch should have, if that many wait."""
+        rules = self._rules
+        if rules.max_delay_s > 0 or rules.preferred_rows:
+            return rules.max_rows
+        shares = round(self._requests / max(1.0, self._company / rules.groups))
+        pieces = max(1, min(free, shares))
+        return min(rules.max_rows, -(-self._rows // pieces))
 
     def _delay_s(self) -> float:
         """How long a line's oldest request waits for company just now."""
@@ -202,8 +218,8 @@ class BatchQueue(Generic[PayloadT]):
                 del self._lines[key]
         return list(self._lines.values())
 
-    def _ready_batch(self, key: Hashable, now: float) -> list[Entry[PayloadT]]:
-        """The batch that the line of ``key`` would send now, or []."""
+    def _ready_batch(self, key: Hashable, now: float, most: int) -> list[Entry[PayloadT]]:
+        """The batch of about ``most`` rows that the line of ``key`` would send now, or []."""
         line = self._lines[key]
         while line and not line[0].waiting:
             line.popleft()
@@ -212,14 +228,16 @@ class BatchQueue(Generic[PayloadT]):
             return []
         if not self._rules.join:
             return [line[0]]
-        batch, rows, blocked = self._gather(line)
+        batch, rows, blocked = self._gather(line, most)
         waited_enough = now >= line[0].arrived + self._delay_s()
         if waited_enough or blocked or rows >= self._rules.max_rows:
             return batch
         return self._preferred_prefix(batch)
 
-    def _gather(self, line: deque[Entry[PayloadT]]) -> tuple[list[Entry[PayloadT]], int, bool]:
-        """Requests in order while they fit; their rows; whether one did not fit any more."""
+    def _gather(
+        self, line: deque[Entry[PayloadT]], most: int
+    ) -> tuple[list[Entry[PayloadT]], int, bool]:
+        """Requests in order until they have ``most`` rows; their rows; whether one did not fit."""
         batch: list[Entry[PayloadT]] = []
         rows = 0
         for entry in line:
@@ -229,7 +247,7 @@ class BatchQueue(Generic[PayloadT]):
                 return batch, rows, True
             batch.append(entry)
             rows += entry.rows
-            if rows >= self._rules.max_rows:
+            if rows >= most:
                 break
         return batch, rows, False
 

@@ -157,7 +157,7 @@ class DynamicBatcher:
         now = self._clock()
         for entry in self._queue.expire(now):
             _fail(entry, _too_late(entry, now))
-        while self._running < self._instances and (batch := self._queue.take(now)):
+        while (free := self._instances - self._running) and (batch := self._queue.take(now, free)):
             self._dispatch(batch, now)
         self._set_timer(now)
         self._update_idle()

@@ -35,6 +35,7 @@ class HttpListener:
             lifespan="off",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             log_config=None,
             timeout_keep_alive=keep_alive_s,
             backlog=BACKLOG,

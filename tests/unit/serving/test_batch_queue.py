@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import math
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -236,6 +237,27 @@ def test_gather_waits_for_a_fair_share_of_the_recent_company() -> None:
     assert names(queue.take(0.0)) == "abcd"
 
 
+def test_take_divides_two_shares_among_two_free_instances() -> None:
+    queue = in_company_of(8)
+    for name in "abcdefgh":
+        queue.push(make_entry(name))
+    assert names(queue.take(0.0, free=2)) == "abcd"
+    assert names(queue.take(0.0, free=1)) == "efgh"
+
+
+def test_take_leaves_a_single_share_whole() -> None:
+    queue = in_company_of(8)
+    for name in "abcd":
+        queue.push(make_entry(name))
+    assert names(queue.take(0.0, free=2)) == "abcd"
+
+
+def test_take_divides_nothing_when_a_size_is_prescribed() -> None:
+    rules = QueueRules(max_rows=8, preferred_rows=(8,), groups=2)
+    queue = make_queue(*(make_entry(name) for name in "abcdefgh"), rules=rules)
+    assert names(queue.take(0.0, free=2)) == "abcdefgh"
+
+
 def test_gather_waits_no_longer_than_it_may() -> None:
     queue = in_company_of(8)
     queue.push(make_entry("b"))
@@ -271,15 +293,17 @@ class _Waits:
 
 
 def expected_batch(
-    line: Sequence[_Waits], rules: QueueRules, now: float, delay_s: float
+    line: Sequence[_Waits], rules: QueueRules, now: float, delay_s: float, most: int
 ) -> list[int]:
     """The requests that a line sends at ``now``, straight from the wording of the rules."""
     if not rules.join:
         return [line[0].name]
     sums = list(itertools.accumulate(request.rows for request in line))
     fitting = max(1, sum(rows <= rules.max_rows for rows in sums))
+    next_does_not_fit = fitting < len(line) and sums[fitting - 1] < most
+    enough = next((n for n, rows in enumerate(sums[:fitting], start=1) if rows >= most), fitting)
+    fitting = min(fitting, enough)
     full = sums[fitting - 1] >= rules.max_rows
-    next_does_not_fit = fitting < len(line)
     waited = now >= line[0].arrived + delay_s
     if not (full or next_does_not_fit or waited):
         preferred = [n for n in range(1, fitting + 1) if sums[n - 1] in rules.preferred_rows]
@@ -372,15 +396,17 @@ class BatchQueueMachine(RuleBasedStateMachine):
         assert sorted(entry.payload for entry in expired) == [request.name for request in due]
         self._remove([request.name for request in due])
 
-    @rule()
-    def take(self) -> None:
+    @rule(free=st.integers(1, 3))
+    def take(self, free: int) -> None:
         lines = [[r for r in self.model if r.key == key] for key in "xy"]
         delay_s = self._delay_s()
         batches = [
-            expected_batch(line, self.queue_rules, self.now, delay_s) for line in lines if line
+            expected_batch(line, self.queue_rules, self.now, delay_s, self._most(free))
+            for line in lines
+            if line
         ]
         ready = [batch for batch in batches if batch]
-        taken = [entry.payload for entry in self.queue.take(self.now)]
+        taken = [entry.payload for entry in self.queue.take(self.now, free)]
         if not ready:
             assert taken == []
             return
@@ -417,6 +443,15 @@ class BatchQueueMachine(RuleBasedStateMachine):
         assert self.queue.next_departure() == departure
         expiries = [r.expires for r in self.model if r.expires is not None]
         assert self.queue.next_expiry() == min(expiries, default=None)
+
+    def _most(self, free: int) -> int:
+        """Rows of a batch when what waits is several fair shares, and several batches may start."""
+        rules = self.queue_rules
+        if rules.max_delay_s > 0 or rules.preferred_rows:
+            return rules.max_rows
+        shares = round(len(self.model) / max(1.0, self.company / rules.groups))
+        rows = sum(request.rows for request in self.model)
+        return min(rules.max_rows, math.ceil(rows / max(1, min(free, shares))))
 
     def _here(self) -> int:
         return len(self.model) + sum(self.running)
