@@ -24,6 +24,10 @@ COMPANY_DECAY = 31 / 32
 eight clients leave, the eighth waits in vain for some fifty batches, each time shorter than
 ``gather_s``."""
 
+LARGEST_SHARE = 8
+"""Requests beyond which waiting for more company gains next to nothing: the cost of a run is then
+spread over enough of them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueRules:
@@ -177,7 +181,7 @@ class BatchQueue(Generic[PayloadT]):
         rules = self._rules
         if rules.max_delay_s > 0 or rules.preferred_rows:
             return rules.max_rows
-        shares = round(self._requests / max(1.0, self._company / rules.groups))
+        shares = round(self._requests / self._share())
         pieces = max(1, min(free, shares))
         return min(rules.max_rows, -(-self._rows // pieces))
 
@@ -185,10 +189,13 @@ class BatchQueue(Generic[PayloadT]):
         """How long a line's oldest request waits for company just now."""
         if self._rules.max_delay_s > 0:
             return self._rules.max_delay_s
-        enough = self._company / self._rules.groups
-        if self._requests + 0.5 >= enough or self._requests + self._taken + 0.5 >= self._company:
-            return 0.0
-        return self._rules.gather_s
+        share_is_here = self._requests + 0.5 >= self._share()
+        all_are_here = self._requests + self._taken + 0.5 >= self._company
+        return 0.0 if share_is_here or all_are_here else self._rules.gather_s
+
+    def _share(self) -> float:
+        """Requests that are worth waiting for: a group's part of the company, within reason."""
+        return min(max(1.0, self._company / self._rules.groups), float(LARGEST_SHARE))
 
     def _leave(self, entry: Entry[PayloadT]) -> None:
         entry.waiting = False

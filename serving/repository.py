@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -149,12 +150,20 @@ class ModelRepository:
         try:
             config = _read_config(folder)
             wanted = _wanted_versions(folder, config.version_policy)
-        except ConfigError as error:
-            entry.reason = str(error)
+        except (ConfigError, OSError) as error:
+            entry.reason = self._without_root(error)
             logger.error("model %s cannot be served: %s", folder.name, error)
             return folder, ModelConfig()
         entry.versions = {version: VersionEntry() for version in wanted}
         return folder, config
+
+    def _without_root(self, error: Exception) -> str:
+        """The text with paths as from the repository: clients read it, the log has it whole."""
+        text = str(error)
+        for root in (self._root.resolve(), self._root.absolute(), self._root):
+            if root != Path():
+                text = text.replace(f"{root}{os.sep}", "")
+        return text
 
     async def _load(self, folder: Path, version: int, config: ModelConfig) -> None:
         name = folder.name
@@ -167,7 +176,9 @@ class ModelRepository:
         except Exception as error:
             entry.state = ModelState.UNAVAILABLE
             known = isinstance(error, ConfigError)
-            entry.reason = str(error) if known else f"unexpected {type(error).__name__}"
+            entry.reason = (
+                self._without_root(error) if known else f"unexpected {type(error).__name__}"
+            )
             logger.error(
                 "model %s version %d failed to load: %s",
                 name,

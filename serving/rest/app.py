@@ -1,5 +1,6 @@
 """The REST application: hot routes in front, FastAPI for the rest, one OpenAPI document."""
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -28,6 +29,8 @@ from serving.rest.v2_routes import v2_router
 from serving.service import InferenceService
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+logger = logging.getLogger(__name__)
 
 
 class RestApp:
@@ -74,7 +77,7 @@ def build_fastapi(service: InferenceService, metrics: Metrics) -> FastAPI:
     app.include_router(v2_router(service))
 
     @app.get("/metrics", tags=["operations"], response_class=Response)
-    def prometheus_metrics() -> Response:
+    async def prometheus_metrics() -> Response:
         """All metrics in Prometheus' text format."""
         return Response(metrics.render(), media_type=METRICS_TYPE)
 
@@ -105,7 +108,10 @@ class MetricsApp:
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    """Every error body is ``{"error": text}``, from whichever layer it comes."""
+    """Every error body is ``{"error": text}``, from whichever layer it comes.
+
+    The handlers are coroutines, as all of this application: Starlette runs others on threads.
+    """
 
     def respond(request: Request, reply: Reply, rid: str) -> Response:
         headers = {key.decode(): value.decode() for key, value in reply.headers}
@@ -116,13 +122,13 @@ def _add_error_handlers(app: FastAPI) -> None:
             media_type=reply.content_type.decode(),
         )
 
-    def on_serving_error(request: Request, error: Exception) -> Response:
+    async def on_serving_error(request: Request, error: Exception) -> Response:
         rid = request_id(request.headers.get(HEADER))
         if not isinstance(error, ServingError):
             raise error
         return respond(request, error_reply(error, rid), rid)
 
-    def on_http_error(request: Request, error: Exception) -> Response:
+    async def on_http_error(request: Request, error: Exception) -> Response:
         rid = request_id(request.headers.get(HEADER))
         if not isinstance(error, HTTPException):
             raise error
@@ -133,8 +139,9 @@ def _add_error_handlers(app: FastAPI) -> None:
         )
         return respond(request, reply, rid)
 
-    def on_crash(request: Request, error: Exception) -> Response:
+    async def on_crash(request: Request, error: Exception) -> Response:
         rid = request_id(request.headers.get(HEADER))
+        logger.error("request crashed", extra={"request_id": rid}, exc_info=error)
         return respond(request, error_reply(internal_error(rid), rid), rid)
 
     app.add_exception_handler(ServingError, on_serving_error)

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from serving.batch_queue import COMPANY_DECAY, BatchQueue, Entry, QueueRules
+from serving.batch_queue import COMPANY_DECAY, LARGEST_SHARE, BatchQueue, Entry, QueueRules
 from serving.errors import QueueFull
 
 
@@ -245,6 +245,13 @@ def test_take_divides_two_shares_among_two_free_instances() -> None:
     assert names(queue.take(0.0, free=1)) == "efgh"
 
 
+def test_gather_waits_for_no_more_than_the_largest_share() -> None:
+    queue = in_company_of(64)
+    for _ in range(LARGEST_SHARE):
+        queue.push(make_entry())
+    assert len(queue.take(0.0)) == LARGEST_SHARE
+
+
 def test_take_leaves_a_single_share_whole() -> None:
     queue = in_company_of(8)
     for name in "abcd":
@@ -449,9 +456,12 @@ class BatchQueueMachine(RuleBasedStateMachine):
         rules = self.queue_rules
         if rules.max_delay_s > 0 or rules.preferred_rows:
             return rules.max_rows
-        shares = round(len(self.model) / max(1.0, self.company / rules.groups))
+        shares = round(len(self.model) / self._share())
         rows = sum(request.rows for request in self.model)
         return min(rules.max_rows, math.ceil(rows / max(1, min(free, shares))))
+
+    def _share(self) -> float:
+        return min(LARGEST_SHARE, max(1.0, self.company / self.queue_rules.groups))
 
     def _here(self) -> int:
         return len(self.model) + sum(self.running)
@@ -461,7 +471,7 @@ class BatchQueueMachine(RuleBasedStateMachine):
         rules = self.queue_rules
         if rules.max_delay_s > 0:
             return rules.max_delay_s
-        share_is_here = len(self.model) + 0.5 >= self.company / rules.groups
+        share_is_here = len(self.model) + 0.5 >= self._share()
         all_are_here = self._here() + 0.5 >= self.company
         return 0.0 if share_is_here or all_are_here else rules.gather_s
 

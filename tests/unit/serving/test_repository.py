@@ -1,6 +1,7 @@
 """Which models and versions of a folder are served, and what is said of the others."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,50 @@ async def test_unexpected_faults_of_one_model_are_logged_and_do_not_stop_the_oth
     entry = repository.models["a"].versions[1]
     assert (entry.state, entry.reason) == (ModelState.UNAVAILABLE, "unexpected ZeroDivisionError")
     assert "ZeroDivisionError: inside" in caplog.text
+
+
+async def test_folder_that_cannot_be_read_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_model(tmp_path, "a", plus(1))
+    write_model(tmp_path, "b", plus(1))
+    listed = Path.iterdir
+
+    def forbidden_in_a(folder: Path) -> Iterator[Path]:
+        if folder.name == "a":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", forbidden_in_a)
+    repository = await load(tmp_path)
+    assert repository.get("b").version == 1
+    with pytest.raises(ModelNotReady, match="no available versions: .*Permission denied"):
+        repository.get("a")
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+async def test_reasons_for_clients_do_not_tell_where_the_repository_lies(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    absolute: bool,
+) -> None:
+    write_model(tmp_path, "misspelt", plus(1), config="max_bach_size: 4")
+    (write_model(tmp_path, "golden", plus(1)) / "golden.npz").write_bytes(b"no archive")
+    (write_model(tmp_path, "corrupt", plus(1)) / "model.onnx").write_bytes(b"no model")
+    monkeypatch.chdir(tmp_path.parent)
+
+    repository = await load(tmp_path if absolute else Path(tmp_path.name))
+
+    for name, reason in {
+        "misspelt": "misspelt/config.pbtxt:1:",
+        "golden": "golden/1/golden.npz is not a golden file",
+        "corrupt": "model.onnx: ONNX Runtime cannot load it",
+    }.items():
+        with pytest.raises(ModelNotReady, match=reason) as caught:
+            repository.get(name)
+        assert tmp_path.name not in caught.value.message
+    assert f"{tmp_path.name}/misspelt/config.pbtxt" in caplog.text
 
 
 async def test_get_falls_back_to_the_highest_version_that_is_ready(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from serving.errors import DeadlineExceeded, InferenceFailed, QueueFull, ShuttingDown
+from serving.metrics import Metrics
 from serving.rest.app import MetricsApp, RestApp
 from serving.rest.http import Message, Scope
 from serving.service import InferenceService
@@ -27,8 +29,15 @@ LIMIT = 4096
 class Server:
     """The application over real models, and a client of it."""
 
-    def __init__(self, service: InferenceService, app: RestApp, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        service: InferenceService,
+        metrics: Metrics,
+        app: RestApp,
+        client: httpx.AsyncClient,
+    ) -> None:
         self.service = service
+        self.metrics = metrics
         self.app = app
         self.client = client
 
@@ -54,7 +63,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         app = RestApp(service, metrics, max_body_bytes=LIMIT)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-            yield Server(service, app, client)
+            yield Server(service, metrics, app, client)
 
 
 async def test_infer_answers_json(server: Server) -> None:
@@ -204,6 +213,38 @@ async def test_crash_tells_the_client_the_request_id_and_the_log_the_reason(
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert record.__dict__["request_id"] == rid
     assert "ZeroDivisionError: secret" in caplog.text
+
+
+async def test_crash_of_a_documented_route_is_logged_under_the_request_id_it_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crash() -> bool:
+        raise ZeroDivisionError("secret")
+
+    with running_service(tmp_path) as (service, _, metrics):
+        monkeypatch.setattr(service, "live", crash)
+        # As a real server does, go on after the application has raised.
+        app = RestApp(service, metrics, max_body_bytes=LIMIT)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            answer = await client.get("/v2/health/live")
+    rid = answer.headers["x-request-id"]
+    assert answer.json()["error"].endswith(f"request id {rid}")
+    assert "secret" not in answer.text
+    assert rid in [record.__dict__.get("request_id") for record in caplog.records]
+    assert "ZeroDivisionError: secret" in caplog.text
+
+
+async def test_metrics_are_read_on_the_thread_that_raises_them(server: Server) -> None:
+    read_on: list[int] = []
+
+    def read() -> float:
+        read_on.append(threading.get_ident())
+        return 1.0
+
+    server.metrics.ready.set_function(read)
+    await server.client.get("/metrics")
+    assert set(read_on) == {threading.get_ident()}
 
 
 async def test_request_id_of_the_client_comes_back(server: Server) -> None:
