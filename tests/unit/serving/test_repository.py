@@ -159,7 +159,7 @@ async def test_folder_that_cannot_be_read_does_not_stop_the_others(
     monkeypatch.setattr(Path, "iterdir", forbidden_in_a)
     repository = await load(tmp_path)
     assert repository.get("b").version == 1
-    with pytest.raises(ModelNotReady, match="no available versions: .*Permission denied"):
+    with pytest.raises(ModelNotReady, match=r"no available versions: .*Permission denied"):
         repository.get("a")
 
 
