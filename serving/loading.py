@@ -1,6 +1,7 @@
 """Builds one servable model version from its folder. Slow and blocking: call it on a thread."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,8 @@ class LoadedModel:
     config: EffectiveConfig
     checker: RequestChecker
     scheduler: Scheduler
+    interrupt: Callable[[], None]
+    """Ends what runs, and whatever would still run."""
     metrics: ModelMetrics
     provider: str
     """The execution provider that really runs."""
@@ -97,6 +100,7 @@ def load_version(
         config=effective,
         checker=RequestChecker(name, effective),
         scheduler=batcher,
+        interrupt=session.interrupt,
         metrics=metrics,
         provider=session.provider,
         classifier=classifier,

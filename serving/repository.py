@@ -126,9 +126,10 @@ class ModelRepository:
             await model.scheduler.drain()
 
     def close(self) -> None:
-        """Fail what still waits."""
+        """Fail what still waits, and end what still runs."""
         for model in self.ready_models():
             model.scheduler.close()
+            model.interrupt()
 
     @staticmethod
     def _version_entry(name: str, entry: ModelEntry, version: str) -> VersionEntry:

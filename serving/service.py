@@ -203,7 +203,7 @@ class InferenceService:
         await self._idle.wait()
 
     def close(self) -> None:
-        """Fail what still waits."""
+        """Fail what still waits, and end what still runs."""
         self._repository.close()
 
     def count_refused(self, protocol: str, error: ServingError) -> None:

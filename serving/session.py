@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from quartet.config import ConfigError
-from serving.errors import InferenceFailed
+from serving.errors import InferenceFailed, ShuttingDown
 from serving.providers import Device
 from serving.types import ONNX_DATATYPES, Array, Datatype, TensorSpec
 
@@ -55,6 +55,7 @@ class OnnxSession:
             raise ConfigError(
                 f"{path.name}: {device.provider} was wanted but {self.provider} would run"
             )
+        self._run_options = onnxruntime.RunOptions()
         self.inputs = tuple(_input_spec(node, path) for node in self._session.get_inputs())
         nodes = self._session.get_outputs()
         self.outputs = tuple(_spec(node) for node in nodes if node.type in ONNX_DATATYPES)
@@ -82,14 +83,21 @@ class OnnxSession:
 
         Raises:
             InferenceFailed: the engine refused or failed; the text is the engine's own.
+            ShuttingDown: ``interrupt`` was called.
         """
         try:
             if self._bfloat16:
                 return self._run_bfloat16(inputs, outputs)
-            results: list[Array] = self._session.run(outputs, inputs)
+            results: list[Array] = self._session.run(outputs, inputs, self._run_options)
         except Exception as error:
+            if self._run_options.terminate:
+                raise ShuttingDown("the model was unloaded while the request ran") from error
             raise InferenceFailed(f"ONNX Runtime: {error}") from error
         return results
+
+    def interrupt(self) -> None:
+        """Let every run, also those to come, end before its next operator."""
+        self._run_options.terminate = True
 
     def _run_bfloat16(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """``run`` by way of OrtValues, which know the type that NumPy does not."""
@@ -99,7 +107,7 @@ class OnnxSession:
             else onnxruntime.OrtValue.ortvalue_from_numpy(array)
             for name, array in inputs.items()
         }
-        values = self._session.run_with_ort_values(outputs, feed)
+        values = self._session.run_with_ort_values(outputs, feed, self._run_options)
         return [
             _bfloat16_bits(value) if name in self._bfloat16 else value.numpy()
             for name, value in zip(outputs, values, strict=True)

@@ -143,6 +143,19 @@ def test_drain_gives_up_after_its_timeout(
     assert any("still in flight" in line["message"] for line in server.lines)
 
 
+def test_drain_cuts_off_a_run_of_the_engine_that_does_not_end(
+    start_server: StartServer, models: Path, slow_steps: Callable[[float], float]
+) -> None:
+    server = start_server(models, "--drain-timeout-s", "0.1").wait_ready()
+    with server.connection() as running:
+        send_infer(running, "slow", slow_document(slow_steps(60)))
+        wait_until(lambda: server.metric("quartet_queue_size", model="slow") == 0, "a run")
+        server.signal(signal.SIGTERM)
+        started = time.monotonic()
+        assert server.wait_exit() == 0
+    assert time.monotonic() - started < 20
+
+
 def test_sigint_drains_too(start_server: StartServer, models: Path) -> None:
     server = start_server(models).wait_ready()
     server.signal(signal.SIGINT)

@@ -9,10 +9,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from quartet.config import ConfigError
-from serving.errors import InferenceFailed
+from serving.errors import InferenceFailed, ShuttingDown
 from serving.providers import Device
 from serving.session import OnnxSession, SessionOptions
-from serving.types import Array, Datatype
+from serving.types import DATATYPES, Array, Datatype
 from tests.e2e.graphs import identity, look_up, sum_and_difference
 
 CPU = Device("cpu", "asked for")
@@ -139,3 +139,13 @@ def test_session_refuses_to_run_on_another_provider_than_was_wanted(tmp_path: Pa
 
     with pytest.raises(ConfigError, match="was wanted but CPUExecutionProvider would run"):
         OnnxSession(tmp_path / "model.onnx", Absent("cpu", ""), SessionOptions())
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "BF16"])
+def test_interrupt_ends_runs_as_a_shutdown(open_session: Open, datatype: str) -> None:
+    session = open_session(identity(datatype))
+    inputs = {"x": np.zeros((1, 2), DATATYPES[datatype].dtype)}
+    session.run(inputs, ["y"])
+    session.interrupt()
+    with pytest.raises(ShuttingDown, match="unloaded"):
+        session.run(inputs, ["y"])
