@@ -30,7 +30,8 @@ class BatchingConfig:
     preferred_batch_size: tuple[int, ...] = ()
     """Row counts at which a batch leaves at once. Empty: only ``max_batch_size``."""
     max_queue_delay_s: float = 0.0
-    """Longest wait of the oldest request for company, seconds. 0: take what waits, never wait."""
+    """Longest wait of the oldest request for company, seconds. 0: wait for those who were here
+    a moment ago (docs/decisions/008)."""
     max_queue_rows: int | None = None
     """Rows that may wait; None: the server's default, which is finite."""
     default_timeout_s: float | None = None
