@@ -6,11 +6,8 @@ Tools such as perf_analyzer decide by it whether a model batches.
 from serving.effective_config import EffectiveConfig
 from serving.model_config import ModelConfig
 from serving.pb.inference import model_config_pb2 as pb
+from serving.pbtxt import BACKEND, PLATFORM
 from serving.types import Datatype, TensorSpec
-
-PLATFORM = "onnxruntime_onnx"
-"""What Triton calls this kind of model; tools and people match on it."""
-BACKEND = "onnxruntime"
 
 _DATA_TYPES = {
     datatype: pb.DataType.Value("TYPE_STRING" if datatype is Datatype.BYTES else f"TYPE_{wire}")

@@ -95,12 +95,6 @@ class Metrics:
         self.model_info.labels(model, version, provider).set(1)
         return ModelMetrics(self, model, version, totals)
 
-    def forget_model(self, model: str, version: str, provider: str) -> None:
-        """Drop what only makes sense while the version is loaded."""
-        self._totals.pop((model, version), None)
-        self.model_info.remove(model, version, provider)
-        self.queue_rows.remove(model, version)
-
 
 class ModelMetrics:
     """The metrics of one model version, their labels bound once."""

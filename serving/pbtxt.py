@@ -33,6 +33,7 @@ from serving.prototext import FieldTree, parse_file, set_fields
 from serving.types import DATATYPES, Datatype
 
 PLATFORM: Final = "onnxruntime_onnx"
+"""What Triton calls this kind of model; tools and people match on it."""
 BACKEND: Final = "onnxruntime"
 
 _DATATYPES: Final[Mapping[int, Datatype]] = {

@@ -13,12 +13,12 @@ import numpy as np
 
 from quartet import __version__
 from serving.classification import classify_images
-from serving.config_message import PLATFORM
 from serving.errors import Cancelled, ServingError, ShuttingDown, internal_error
 from serving.images import ImageLimits
 from serving.loading import LoadedModel
 from serving.metrics import Metrics
 from serving.pb.inference import model_config_pb2 as pb
+from serving.pbtxt import PLATFORM
 from serving.repository import ModelRepository
 from serving.statistics import model_statistics
 from serving.types import (

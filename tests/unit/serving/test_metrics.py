@@ -126,17 +126,6 @@ def test_unrouted_counts_without_labels_of_the_clients_making(metrics: Metrics) 
     assert value(metrics, "quartet_requests_total", **labels) == 1
 
 
-def test_forget_model_drops_what_makes_sense_only_while_it_is_loaded(
-    metrics: Metrics, model: ModelMetrics
-) -> None:
-    model.request_finished("http", "ok", 0.1, Timings())
-    metrics.forget_model("m", "1", "CPUExecutionProvider")
-    assert value(metrics, "quartet_model_info", provider="CPUExecutionProvider") is None
-    assert value(metrics, "nv_inference_request_success") is None
-    assert value(metrics, "quartet_queue_size") is None
-    assert value(metrics, "quartet_requests_total", protocol="http", outcome="ok") == 1
-
-
 def test_render_totals_escapes_model_names_as_prometheus_reads_them() -> None:
     name = 'a"b\\c\nd'
     text = render_totals({(name, "1"): Totals(success=3)})
