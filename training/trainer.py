@@ -125,7 +125,11 @@ class Trainer:
 
     def _end_epoch(self, loggers: Loggers) -> None:
         """Validate, keep the model if it is the best so far, and checkpoint."""
+        self._check_training()
+        # Batch statistics may differ by process; validate what process 0 is about to keep.
+        self._runtime.group.broadcast(self._task.modules().values())
         metrics = dict(self._task.validate())
+        _check_finite({f"validation {k}": v for k, v in metrics.items()}, self.progress.step)
         self._write(loggers, "validation", metrics)
         monitor, progress = self._task.monitor, self.progress
         value = metrics[monitor.metric]
@@ -136,6 +140,10 @@ class Trainer:
         else:
             progress.stale_validations += 1
         self._save_last()
+
+    def _check_training(self) -> None:
+        """Raise DivergedError if a loss since the last record is no finite number."""
+        _check_finite(self._window.means(), self.progress.step)
 
     def _is_over(self) -> bool:
         return self.progress.step >= self._task.plan.total_steps or self._is_stale()
@@ -170,6 +178,7 @@ class Trainer:
             save_checkpoint(self._run.best, state)
 
     def _save_last(self) -> None:
+        self._check_training()
         if self._runtime.group.leads:
             state: dict[str, Any] = {
                 "modules": {k: m.state_dict() for k, m in self._task.modules().items()},
@@ -203,7 +212,10 @@ class _Window:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._steps += 1
 
+    def means(self) -> dict[str, float]:
+        return {k: float(self._group.mean(v)) / self._steps for k, v in self._sums.items()}
+
     def take(self) -> dict[str, float]:
-        means = {k: float(self._group.mean(v)) / self._steps for k, v in self._sums.items()}
+        means = self.means()
         self._sums, self._steps = {}, 0
         return means

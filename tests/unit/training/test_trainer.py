@@ -196,6 +196,31 @@ def test_fit_stops_with_a_reason_when_a_loss_is_no_number(tmp_path: Path) -> Non
         fit(Diverging(), tmp_path)
 
 
+@pytest.mark.parametrize(("step", "saved"), [(7, 6), (4, 4)])
+def test_fit_never_checkpoints_a_diverged_state(tmp_path: Path, step: int, saved: int) -> None:
+    """Neither at the end of the epoch (8) nor between two (6), though log_every is far off."""
+
+    class Diverging(TwoPlayerTask):
+        def train_step(self, now: int) -> Mapping[str, Tensor]:
+            return {"critic_loss": torch.tensor(float("nan") if now == step else 1.0)}
+
+    config = CONFIG.model_copy(update={"run": RunConfig(log_every=100, checkpoint_every=2)})
+    with pytest.raises(DivergedError, match="critic_loss is nan"):
+        fit(Diverging(), tmp_path, config)
+    kept = load_checkpoint(tmp_path / "last.pt")["progress"]["step"]
+    assert kept == saved
+
+
+def test_fit_stops_when_the_validation_loss_is_no_number(tmp_path: Path) -> None:
+    class Diverging(TwoPlayerTask):
+        def validate(self) -> Mapping[str, float]:
+            return {**super().validate(), "loss": float("inf")}
+
+    with pytest.raises(DivergedError, match="validation loss is inf"):
+        fit(Diverging(), tmp_path)
+    assert not (tmp_path / "best.pt").exists()
+
+
 def test_resume_drops_records_past_the_checkpoint(tmp_path: Path) -> None:
     task = TwoPlayerTask()
     fit(task, tmp_path, stopping_after(5))
