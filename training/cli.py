@@ -28,7 +28,7 @@ DIVERGED = 1
 """Exit status of a run whose loss ran away."""
 INTERRUPTED = 130
 """Exit status of a run that was stopped by a signal, as shells have it for SIGINT."""
-FREE_ON_RESUME = {"run": True, **MACHINE_KEYS}
+FREE_ON_RESUME = {**MACHINE_KEYS, "run": True}
 """Sections that a resumed run may change. Of ``run``, all but what ``_FIXED_RUN_KEYS`` lists."""
 _FIXED_RUN_KEYS = ("seed", "epochs")
 
@@ -128,14 +128,23 @@ def _lines(values: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 
 def _command(name: str, argv: Sequence[str]) -> str:
-    """The command with this machine's data folder blotted out, for it is published."""
-    words = list(argv)
-    for index, word in enumerate(words):
-        if word.startswith("--data-dir="):
-            words[index] = "--data-dir=DIR"
-        elif word == "--data-dir" and index + 1 < len(words):
-            words[index + 1] = "DIR"
-    return shlex.join(["quartet", "train", name, *words])
+    """The command without this machine's folders, for it is published."""
+    words, flag = ["quartet", "train", name], ""
+    for word in argv:
+        if word.startswith("--") and "=" in word:
+            flag, _, value = word.partition("=")
+            words.append(f"{flag}={_without_folder(flag, value)}")
+        else:
+            words.append(_without_folder(flag, word))
+        flag = word
+    return shlex.join(words)
+
+
+def _without_folder(flag: str, value: str) -> str:
+    """``value`` of ``flag``; DIR for a folder of data or runs, the name of any absolute path."""
+    if flag in ("--data-dir", "--run.dir"):
+        return "DIR"
+    return Path(value).name if Path(value).is_absolute() else value
 
 
 def _report(result: RunResult, run: RunDirectory) -> int:

@@ -21,9 +21,13 @@ from typing import Any
 from quartet.config import ConfigError
 from training.config import TrainingConfig
 
-MACHINE_KEYS = {"data_dir": True, "download": True}
-"""Left out of config.json: where the data lie is the machine's business, their checksums tell what
-they are, and a run directory is published with the model."""
+MACHINE_KEYS: dict[str, bool | dict[str, bool]] = {
+    "data_dir": True,
+    "download": True,
+    "run": {"dir": True},
+}
+"""Left out of config.json: where data and runs lie is the machine's business, the data's checksums
+tell what they are, and a run directory is published with the model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,20 @@ def test_train_summarises_seed_data_metrics_and_command(mnist_dir: Path, runs: P
     assert str(mnist_dir) not in text
 
 
+def test_train_records_no_folder_of_this_machine(
+    mnist_dir: Path, runs: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[run]\nseed = 2\n")
+    assert train(flags(mnist_dir, runs, "--config", str(file), "--run.name=mine")) == 0
+    run = runs / "mnist" / "mine"
+    for name in ("config.json", "summary.json"):
+        assert str(tmp_path) not in (run / name).read_text()
+    command = json.loads((run / "summary.json").read_text())["command"]
+    assert command.startswith("quartet train mnist --data-dir DIR --run.dir DIR --no-data.verify")
+    assert command.endswith("--config mine.toml --run.name=mine")
+
+
 def test_train_resumed_through_the_command_ends_at_the_same_weights(
     mnist_dir: Path, runs: Path
 ) -> None:
