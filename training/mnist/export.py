@@ -46,7 +46,8 @@ class MnistRun:
     Raises:
         ConfigError: ``run_dir`` is no run of this family.
         CheckpointError: its weights are missing or damaged.
-        DataError: (from the methods that read data) a file is missing or not the published one.
+        DataError: (from the methods that read data) a file is missing, or not the published one
+            though the run was trained on that.
     """
 
     def __init__(self, run_dir: Path, data_dir: Path) -> None:
@@ -55,7 +56,7 @@ class MnistRun:
 
     @cached_property
     def _data(self) -> Mnist:
-        return load_mnist(self._data_dir)
+        return load_mnist(self._data_dir, verify=self._config.data.verify)
 
     def labels(self) -> tuple[str, ...]:
         """The digits as text, by index."""
@@ -70,8 +71,9 @@ class MnistRun:
         return (digit_graph(self._model),)
 
     def calibration_inputs(self, count: int) -> Iterator[Arrays]:
-        """``count`` training pictures, drawn with a fixed seed, in batches of up to 100."""
+        """``count`` training pictures, or all if fewer, drawn with a fixed seed, by up to 100."""
         images = self._data.train.images.numpy()
+        count = min(count, len(images))
         rows = np.random.default_rng(_SEED).choice(len(images), count, replace=False)
         for start in range(0, count, 100):
             yield {INPUT: images[rows[start : start + 100]]}
@@ -99,13 +101,14 @@ class MnistRun:
 
     def card(self) -> CardFacts:
         """Facts for the model card."""
+        published = self._config.data.verify
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
         return CardFacts(
             title=f"Handwritten digits ({self._config.model.arch})",
             purpose=_PURPOSE,
             limits=_LIMITS,
-            data=_DATA,
-            terms=_TERMS,
+            data=_DATA if published else _OTHER_DATA,
+            terms=_TERMS if published else _OTHER_TERMS,
             architecture=f"{_ARCHITECTURES[self._config.model.arch]} {parameters:,} parameters.",
         )
 
@@ -167,4 +170,8 @@ MNIST (Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten 
 55,000 pictures for training, 5,000 for validation (the last of the training files), 10,000 for
 the test. No picture of it is part of this folder; those in `golden.npz` are drawn by
 `training.mnist.strokes`."""
+_OTHER_DATA = """\
+Files in MNIST's form other than the published ones (`--no-data.verify`); their checksums stand in
+each version's `run.json`."""
+_OTHER_TERMS = "those of the files' owner."
 _TERMS = "Creative Commons Attribution-ShareAlike 3.0, as commonly stated for MNIST."

@@ -1,6 +1,7 @@
 """Family mnist's answers to the exporter and the evaluation, on the real data."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,18 @@ def test_classifier_prepares_pictures_as_training_does(run_dir: Path, tmp_path: 
 
 def test_open_run_finds_the_family_by_its_name(run_dir: Path, tmp_path: Path) -> None:
     assert open_run(run_dir, tmp_path).labels() == tuple("0123456789")
+
+
+def test_a_run_trained_on_other_files_is_judged_by_such_files(
+    run_dir: Path, mnist_dir: Path, tmp_path: Path
+) -> None:
+    shutil.copy(run_dir / "best.pt", tmp_path)
+    config = {"family": "mnist", "model": MODEL, "data": {"verify": False}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    run = MnistRun(tmp_path, mnist_dir)
+    assert len(run.predictions("test").targets) == 16
+    assert sum(len(batch["image"]) for batch in run.calibration_inputs(1000)) == 128
+    assert "55,000" not in run.card().data
 
 
 @pytest.mark.data
