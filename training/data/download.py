@@ -1,7 +1,7 @@
 """Fetches a file of a public data set and keeps it only if its checksum is right."""
 
 import hashlib
-import urllib.error
+import http.client
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def download(urls: Sequence[str], target: Path, sha256: str) -> None:
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
                 content = response.read()
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
             faults.append(f"{url}: {error}")
             continue
         got = hashlib.sha256(content).hexdigest()

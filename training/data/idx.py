@@ -7,6 +7,7 @@ big-endian.
 
 import gzip
 import hashlib
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def parse_idx(content: bytes, name: str) -> npt.NDArray[np.generic]:
             f"{name}: truncated: expected a header of {start} bytes, got {len(content)}"
         )
     shape = struct.unpack(f">{axes}I", content[4:start])
-    expected = start + int(np.prod(shape, dtype=np.uint64)) * dtype.itemsize
+    expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
         fault = "truncated" if len(content) < expected else "too long"
         raise DataError(

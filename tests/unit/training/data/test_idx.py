@@ -49,6 +49,7 @@ def test_read_idx_takes_plain_and_gzip_and_hashes_the_content(tmp_path: Path, su
         (b"\0\0\x07\x01\0\0\0\0", "not an IDX file: .* got 00 00 07 01"),
         (b"\0\0\x08\x03\0\0", "truncated: expected a header of 16 bytes, got 6"),
         (encode(PICTURES)[:-1], r"truncated: shape \[2, 3, 4\] wants 40 bytes, got 39"),
+        (b"\0\0\x08\x04" + b"\0\1\0\0" * 4, r"truncated: .* wants 18446744073709551636 bytes"),
         (encode(PICTURES) + b"x", r"too long: shape \[2, 3, 4\] wants 40 bytes, got 41"),
     ],
 )
