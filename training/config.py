@@ -66,9 +66,11 @@ class OptimizerConfig(Config):
     lr: float = Field(default=4e-3, gt=0.0)
     """Learning rate; the peak where a schedule varies it."""
     momentum: Fraction = 0.9
-    """Velocity kept from step to step (momentum, nesterov)."""
+    """Velocity kept from step to step (momentum, nesterov); one_cycle moves it from 0.95 to 0.85
+    and back instead."""
     beta1: Fraction = 0.9
-    """Decay of the mean of gradients (adam, adamw)."""
+    """Decay of the mean of gradients (adam, adamw); one_cycle moves it from 0.95 to 0.85 and back
+    instead."""
     beta2: Fraction = 0.999
     """Decay of the mean of squared gradients (adam, adamw)."""
     rho: Fraction = 0.9
@@ -127,7 +129,10 @@ class RegularisationConfig(Config):
 
 
 class InitConfig(Config):
-    """First values of the weights; see ``training.nn.initialisation``. Biases begin at 0."""
+    """First values of the weights; see ``training.nn.initialisation``.
+
+    Biases begin at 0, but for ``default``.
+    """
 
     name: InitName = "default"
     """Distribution. default: the layer's own (PyTorch's)."""

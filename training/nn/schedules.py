@@ -4,7 +4,8 @@ constant     lr
 step         lr gamma^floor(epoch / step_epochs)
 exponential  lr gamma^(t / steps of an epoch)
 cosine       lr_end + (lr - lr_end) (1 + cos(pi t / T)) / 2       (Loshchilov, Hutter 2017, eq. 5)
-one_cycle    cosine rise to lr, cosine fall to almost 0, momentum the other way  (Smith 2018)
+one_cycle    cosine rise to lr, cosine fall to almost 0; momentum (beta1 of adam and adamw) the
+             other way between 0.95 and 0.85, whatever is configured          (Smith 2018)
 
 A warm-up of n steps multiplies the rate of step t = 0, 1, ... by min(1, (t+1) / n) (Goyal et al.
 2017, section 2.2); the curve behind it starts with the run, not with the end of the warm-up.
