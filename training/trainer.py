@@ -72,7 +72,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from last.pt. Raises CheckpointError if it is absent or of another model."""
-        state = load_checkpoint(self._run.last, self._runtime.device)
+        state = load_checkpoint(self._run.last)
         try:
             for name, module in self._task.modules().items():
                 module.load_state_dict(state["modules"][name])

@@ -238,6 +238,15 @@ def test_resume_drops_records_past_the_checkpoint(tmp_path: Path) -> None:
     assert all(r.metrics.get("critic_loss", 0) < 9e9 for r in records)
 
 
+def test_resume_reads_the_checkpoint_on_the_host(tmp_path: Path) -> None:
+    """Optimisers count their steps there; on a GPU each count read would wait for the device."""
+    fit(TwoPlayerTask(), tmp_path, stopping_after(2))
+    elsewhere = Runtime(device=torch.device("meta"))
+    trainer = Trainer(TwoPlayerTask(), CONFIG, RunDirectory(tmp_path), elsewhere)
+    trainer.resume()
+    assert trainer.progress.step == 2
+
+
 def test_resume_without_a_checkpoint_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"last\.pt: no such checkpoint"):
         fit(TwoPlayerTask(), tmp_path, resume=True)
