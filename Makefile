@@ -6,6 +6,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DATA_DIR ?= data
 ARCH ?= lenet
 RUN ?= runs/mnist/$(ARCH)
+# The shipped name is the LeNet's; another network must not become its default version.
+NAME ?= $(if $(filter lenet,$(ARCH)),mnist,mnist-$(ARCH))
 
 .PHONY: help serve test lint format proto train-mnist clean
 
@@ -51,7 +53,7 @@ proto: $(VENV)/.full ## generate serving/pb from protos/
 train-mnist: $(VENV)/.full ## train, evaluate and export MNIST (ARCH=lenet DATA_DIR=data)
 	$(BIN)/quartet train mnist --model.arch $(ARCH) --run.name $(ARCH) --data-dir $(DATA_DIR)
 	$(BIN)/quartet evaluate $(RUN) --data-dir $(DATA_DIR)
-	$(BIN)/quartet export $(RUN) --data-dir $(DATA_DIR)
+	$(BIN)/quartet export $(RUN) --name $(NAME) --data-dir $(DATA_DIR)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -64,6 +64,7 @@ class Server:
                     max_pixels=settings.max_image_pixels, max_bytes=settings.max_body_bytes
                 ),
                 image_pool=self._image_pool,
+                max_images=settings.max_queue_rows,
                 required_models=settings.required_models,
                 log_requests=settings.log_requests,
             )

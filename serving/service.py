@@ -13,7 +13,7 @@ import numpy as np
 
 from quartet import __version__
 from serving.classification import classify_images
-from serving.errors import Cancelled, ServingError, ShuttingDown, internal_error
+from serving.errors import Cancelled, QueueFull, ServingError, ShuttingDown, internal_error
 from serving.images import ImageLimits
 from serving.loading import LoadedModel
 from serving.metrics import Metrics
@@ -57,6 +57,8 @@ class ServiceParts:
     image_limits: ImageLimits
     image_pool: Executor
     """Threads that decode pictures."""
+    max_images: int = 1024
+    """Pictures that may be worked on at once, those that wait to be decoded included."""
     required_models: Sequence[str] = ()
     log_requests: bool = False
     """One log line a request."""
@@ -75,6 +77,9 @@ class InferenceService:
         self._required = tuple(parts.required_models)
         self._log_requests = parts.log_requests
         self._clock = parts.clock
+        self._max_images = parts.max_images
+        self._images = 0
+        """Pictures between their request and its answer."""
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -178,9 +183,10 @@ class InferenceService:
         """
         with self._counted(request) as outcome:
             model = outcome.model = self._repository.get(request.model_name, request.model_version)
-            results, timings = await classify_images(
-                model, request, self._image_limits, self._image_pool
-            )
+            with self._room_for(len(request.images)):
+                results, timings = await classify_images(
+                    model, request, self._image_limits, self._image_pool
+                )
             outcome.timings = timings
         return ClassifyResponse(
             model_name=model.name,
@@ -205,6 +211,25 @@ class InferenceService:
     def close(self) -> None:
         """Fail what still waits, and end what still runs."""
         self._repository.close()
+
+    @contextmanager
+    def _room_for(self, images: int) -> Iterator[None]:
+        """Hold a place for each picture, which are kept encoded until a thread decodes them.
+
+        Raises:
+            QueueFull: too many are being worked on. An idle server takes any request.
+        """
+        if self._images and self._images + images > self._max_images:
+            raise QueueFull(
+                f"Exceeds maximum queue size: {self._images} pictures are being worked on, "
+                f"{self._max_images} may",
+                retry_after_s=1.0,
+            )
+        self._images += images
+        try:
+            yield
+        finally:
+            self._images -= images
 
     def count_refused(self, protocol: str, error: ServingError) -> None:
         """Count a request that failed in the transport, before any model could be charged."""

@@ -68,7 +68,8 @@ class ServerSettings(Config):
     """Longest wait for company of models whose own delay is 0, microseconds. Nobody waits who was
     alone recently; 0: never wait."""
     max_queue_rows: int = Field(default=1024, ge=1)
-    """Rows that may wait for one model before requests are refused (429)."""
+    """Rows that may wait for one model, and pictures that may be worked on at once, before requests
+    are refused (429)."""
     max_body_bytes: int = Field(default=64 * MIB, ge=1)
     """Largest HTTP body, before and after decompression, bytes."""
     max_image_pixels: int = Field(default=64_000_000, ge=1)

@@ -38,7 +38,11 @@ def make_engines(
 
 @contextmanager
 def running_service(
-    root: Path, *, required: tuple[str, ...] = (), engines: Engines | None = None
+    root: Path,
+    *,
+    required: tuple[str, ...] = (),
+    engines: Engines | None = None,
+    max_images: int = 1024,
 ) -> Iterator[tuple[InferenceService, ModelRepository, Metrics]]:
     """A service over the models of ``root``, which the caller loads. Needs a running loop."""
     engines = engines or make_engines()
@@ -52,6 +56,7 @@ def running_service(
                     metrics=engines.metrics,
                     image_limits=ImageLimits(),
                     image_pool=image_pool,
+                    max_images=max_images,
                     required_models=required,
                 )
             ),

@@ -24,6 +24,7 @@ def main(argv: Sequence[str]) -> int:
         callers=args.callers,
         model_repository=args.model_repository,
         row_ms=args.row_ms,
+        plain_threads=args.plain_threads,
         server_flags=shlex.split(args.server_flags),
     )
     where = environment(["python", "-m", "benchmarks.serving", *argv])
@@ -63,6 +64,12 @@ def build_parser() -> argparse.ArgumentParser:
         type=float,
         default=None,
         help="widen the reference network until a row takes one core so long",
+    )
+    add(
+        "--plain-threads",
+        type=int,
+        default=0,
+        help="engine threads of the plain application; 0: ONNX Runtime's default",
     )
     add("--server-flags", default="", help="more flags of 'quartet serve', as one word")
     add("--output", type=Path, help="JSON file of every measurement")

@@ -41,6 +41,8 @@ class Options:
     row_ms: float | None = None
     """Widen the reference network until a row takes the bare engine at least so long; None: as in
     the example."""
+    plain_threads: int = 0
+    """Engine threads of the plain application; 0: ONNX Runtime's default, all cores for one run."""
     server_flags: Sequence[str] = ()
     """Passed on to ``quartet serve``."""
 
@@ -129,7 +131,9 @@ def measure_all(bench: Bench, options: Options) -> Measured:
         quartet = stack.enter_context(
             quartet_server(bench.repository, bench.folder / "quartet.log", options.server_flags)
         )
-        plain = stack.enter_context(plain_server(bench.tensor_network, bench.folder / "plain.log"))
+        plain = stack.enter_context(
+            plain_server(bench.tensor_network, options.plain_threads, bench.folder / "plain.log")
+        )
         for _ in range(options.repetitions):
             for clients in options.clients:
                 measured.rounds.append(_round(bench, options, clients, quartet, plain))

@@ -17,9 +17,11 @@ from fastapi import FastAPI, Request, Response
 from benchmarks.serving.networks import SIDE
 
 
-def build_app(network: str) -> FastAPI:
+def build_app(network: str, threads: int) -> FastAPI:
     """The application: POST /infer, float32 [1, 28, 28] in, float32 [10] out; GET /health."""
-    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     app = FastAPI()
 
     @app.post("/infer")
@@ -37,7 +39,7 @@ def build_app(network: str) -> FastAPI:
 
 if __name__ == "__main__":
     uvicorn.run(
-        build_app(sys.argv[1]),
+        build_app(sys.argv[1], int(sys.argv[3])),
         host="127.0.0.1",
         port=int(sys.argv[2]),
         access_log=False,

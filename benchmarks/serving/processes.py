@@ -57,10 +57,10 @@ def quartet_server(repository: Path, log: Path, extra: Sequence[str] = ()) -> It
 
 
 @contextmanager
-def plain_server(network: Path, log: Path) -> Iterator[Running]:
+def plain_server(network: Path, threads: int, log: Path) -> Iterator[Running]:
     """The plain FastAPI application. Raises RuntimeError if it does not start."""
     port = _free_port()
-    module = ["-m", "benchmarks.serving.plain_fastapi", str(network), str(port)]
+    module = ["-m", "benchmarks.serving.plain_fastapi", str(network), str(port), str(threads)]
     started = time.monotonic()
     with _process([sys.executable, *module], log) as process:
         _wait(process, log, lambda: _answers_200(port, "/health"))

@@ -25,7 +25,7 @@ from serving.metrics import Metrics
 from serving.repository import ModelRepository
 from serving.scheduler import Finished, Work
 from serving.service import InferenceService
-from serving.types import ClassifyRequest, InferRequest, Timings
+from serving.types import ClassifyRequest, ClassifyResponse, InferRequest, Timings
 from tests.e2e.graphs import brightness, fixed, identity, look_up, plus, write_model
 from tests.serving_parts import infer_request, running_service
 
@@ -393,3 +393,21 @@ async def test_classify_counts_a_bad_picture_as_the_clients_fault(classify_parts
         await service.classify(ClassifyRequest(model_name="brightness", images=(b"text",)))
     assert caught.value.http_status == 400
     assert counted(metrics, "invalid", model="brightness") == 1
+
+
+async def test_classify_is_refused_when_too_many_pictures_are_being_worked_on(
+    tmp_path: Path,
+) -> None:
+    write_model(tmp_path, "brightness", brightness())
+    with running_service(tmp_path, max_images=3) as (service, repository, metrics):
+        await repository.load_all()
+        first, second = await asyncio.gather(
+            service.classify(classify_request(1, 2)),
+            service.classify(classify_request(3, 4)),
+            return_exceptions=True,
+        )
+        assert isinstance(first, ClassifyResponse)
+        assert isinstance(second, QueueFull)
+        assert counted(metrics, "rejected", model="brightness") == 1
+        large = await service.classify(classify_request(1, 2, 3, 4, 5))  # the server is idle again
+        assert len(large.results) == 5
