@@ -1,11 +1,11 @@
 """Holds a request against the model: names, types, shapes, rows; every fault named."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
 from serving.effective_config import EffectiveConfig
-from serving.errors import InvalidInput
+from serving.errors import InvalidInput, NotSupported
 from serving.scheduler import Work
 from serving.types import Array, Datatype, InferRequest, ParameterValue, Tensor, TensorSpec
 
@@ -14,8 +14,26 @@ RESERVED_PREFIX = "triton_"
 _KNOWN_RESERVED = frozenset(("triton_enable_empty_final_response",))
 """The protocol's own that change nothing here: a unary answer is always the final one."""
 
+UNSERVED_PARAMETERS = ("classification", "shared_memory_region")
+"""Parameters of inputs and outputs whose extensions the server does not list."""
+
 _LONGEST_TIMEOUT_US = 2**63 - 1
 _NO_ROWS = -1
+
+
+def refuse_unserved(parameters: Container[str], owner: str) -> None:
+    """Tell a client that asks for an extension which is not served.
+
+    Args:
+        parameters: names of the parameters of one input or output.
+        owner: which one, for the error, as in ``input 'x'``.
+
+    Raises:
+        NotSupported: one of them belongs to such an extension.
+    """
+    for name in UNSERVED_PARAMETERS:
+        if name in parameters:
+            raise NotSupported(f"parameter {name!r} of {owner}: this extension is not served")
 
 
 class RequestChecker:

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from serving.errors import InvalidInput, NotSupported
+from serving.errors import InvalidInput
 from serving.pb.inference import open_inference_grpc_pb2 as pb
+from serving.request_check import refuse_unserved
 from serving.tensors import (
     byte_size_mismatch,
     bytes_array,
@@ -49,9 +50,6 @@ _CONTENTS: Final[Mapping[Datatype, str]] = {
 _NARROWED: Final = frozenset((Datatype.INT8, Datatype.INT16, Datatype.UINT8, Datatype.UINT16))
 """Travel in 32-bit lists, so a value may not fit."""
 
-_LATER: Final = ("classification", "shared_memory_region")
-"""Parameters of extensions that the server does not list; a client that asks is told so."""
-
 
 def decode_infer(message: pb.ModelInferRequest) -> InferRequest:
     """Read a request. Raw contents are not copied: the arrays view the message's own bytes.
@@ -66,7 +64,7 @@ def decode_infer(message: pb.ModelInferRequest) -> InferRequest:
         if entry.name in inputs:
             raise InvalidInput(f"input '{entry.name}' is given twice")
         if entry.parameters:
-            _refuse_later(entry.parameters, f"input '{entry.name}'")
+            refuse_unserved(entry.parameters, f"input '{entry.name}'")
         inputs[entry.name] = _decode_input(entry, raw, index, message.model_name)
     if len(raw) > len(message.inputs):
         raise InvalidInput(
@@ -157,15 +155,9 @@ def _decode_outputs(
         if entry.name in names:
             raise InvalidInput(f"output '{entry.name}' is requested twice")
         if entry.parameters:
-            _refuse_later(entry.parameters, f"output '{entry.name}'")
+            refuse_unserved(entry.parameters, f"output '{entry.name}'")
         names[entry.name] = None
     return tuple(names)
-
-
-def _refuse_later(parameters: MutableMapping[str, pb.InferParameter], owner: str) -> None:
-    for key in _LATER:
-        if key in parameters:
-            raise NotSupported(f"parameter '{key}' of {owner}: this extension is not served")
 
 
 def _decode_parameters(

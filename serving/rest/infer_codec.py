@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from serving.errors import InvalidInput, NotSupported
+from serving.errors import InvalidInput
+from serving.request_check import refuse_unserved
 from serving.rest.json_codec import parse_json, render_json
 from serving.rest.tensor_json import decode_json_tensor, encode_json_tensor
 from serving.tensors import decode_tensor, encode_tensor
@@ -26,9 +27,6 @@ from serving.types import (
     Tensor,
     TensorSpec,
 )
-
-_LATER = ("classification", "shared_memory_region")
-"""Extensions that the server does not list; a client that asks for them is told so."""
 
 
 @dataclass(slots=True)
@@ -175,12 +173,6 @@ def _flag(parameters: Mapping[str, ParameterValue], name: str, *, default: bool)
     return value
 
 
-def _refuse_extensions(parameters: Mapping[str, ParameterValue], where: str) -> None:
-    for name in _LATER:
-        if name in parameters:
-            raise NotSupported(f"{where}: the extension behind parameter {name!r} is not served")
-
-
 def _named_objects(document: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
     """The objects of an array, with their names, which must be text and differ."""
     value = document.get(key)
@@ -204,7 +196,7 @@ def _inputs(document: Mapping[str, Any], blobs: memoryview, model: str) -> dict[
     for name, item in _named_objects(document, "inputs"):
         datatype, shape = _datatype(item, name), _shape(item, name)
         parameters = _parameters(item, f"input {name!r}")
-        _refuse_extensions(parameters, f"input {name!r}")
+        refuse_unserved(parameters, f"input {name!r}")
         size = _binary_size(parameters, item, name)
         if size is None:
             inputs[name] = decode_json_tensor(item["data"], datatype, shape, name)
@@ -271,7 +263,7 @@ def _outputs(document: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, bo
     binary: dict[str, bool] = {}
     for name, item in _named_objects(document, "outputs"):
         parameters = _parameters(item, f"output {name!r}")
-        _refuse_extensions(parameters, f"output {name!r}")
+        refuse_unserved(parameters, f"output {name!r}")
         names.append(name)
         if "binary_data" in parameters:
             binary[name] = _flag(parameters, "binary_data", default=False)
