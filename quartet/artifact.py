@@ -6,6 +6,7 @@
     model_repo/<name>/labels.txt          one label a line, line i = class i (optional)
     model_repo/<name>/README.md           model card
     model_repo/<name>/<version>/model.onnx
+    model_repo/<name>/<version>/prefill.onnx   second graph of a generator, see ``generation``
     model_repo/<name>/<version>/golden.npz   inputs and the outputs they must give (optional)
     model_repo/<name>/<version>/run.json     config, metrics, seed and checksums of the training run
 
@@ -27,11 +28,14 @@ import numpy.typing as npt
 from pydantic import Field, ValidationError
 
 from quartet.config import Config, explain
+from quartet.generation import TextGenerationTask
 
 METADATA_KEY = "quartet.task"
 """Key of ``metadata_props`` that holds the JSON of one task declaration."""
 
 MODEL_FILE = "model.onnx"
+PREFILL_FILE = "prefill.onnx"
+PREFILL_GOLDEN_FILE = "prefill.golden.npz"
 GOLDEN_FILE = "golden.npz"
 RUN_FILE = "run.json"
 CONFIG_FILE = "config.pbtxt"
@@ -82,24 +86,33 @@ class ClassificationTask(Config):
     """Class names by index; empty: the index is the name."""
 
 
-def dump_task(task: ClassificationTask) -> str:
+TaskDeclaration = ClassificationTask | TextGenerationTask
+"""What a model may be for."""
+
+_TASKS: Mapping[str, type[ClassificationTask] | type[TextGenerationTask]] = {
+    "image_classification": ClassificationTask,
+    "text_generation": TextGenerationTask,
+}
+
+
+def dump_task(task: TaskDeclaration) -> str:
     """The text to store under ``METADATA_KEY``."""
     return task.model_dump_json()
 
 
-def parse_task(text: str) -> ClassificationTask:
+def parse_task(text: str) -> TaskDeclaration:
     """Read a task declaration. Raises ArtifactError naming the key at fault."""
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
         raise ArtifactError(f"metadata {METADATA_KEY!r} is not JSON: {error}") from error
-    if not isinstance(raw, dict) or raw.get("task") != "image_classification":
-        got = raw.get("task") if isinstance(raw, dict) else raw
-        raise ArtifactError(
-            f"metadata {METADATA_KEY!r}: task must be 'image_classification', got {got!r}"
-        )
+    name = raw.get("task") if isinstance(raw, dict) else raw
+    schema = _TASKS.get(name) if isinstance(name, str) else None
+    if schema is None:
+        known = " or ".join(repr(task) for task in _TASKS)
+        raise ArtifactError(f"metadata {METADATA_KEY!r}: task must be {known}, got {name!r}")
     try:
-        return ClassificationTask.model_validate(raw)
+        return schema.model_validate(raw)
     except ValidationError as error:
         raise ArtifactError(f"metadata {METADATA_KEY!r}: {explain(error)}") from error
 

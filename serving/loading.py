@@ -210,7 +210,7 @@ def _classifier(
             task = parse_task(declaration)
         except ArtifactError as error:
             raise ConfigError(str(error)) from error
-    if task is None:
+    if not isinstance(task, ClassificationTask):
         return None
     labels = _label_file(task, config, folder)
     return ImageClassifier(task, effective.inputs, effective.outputs, labels)

@@ -11,6 +11,16 @@ from typing import Protocol
 from serving.types import Array, Timings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceStep:
+    """Which sequence a request belongs to, and whether it begins or ends it."""
+
+    id: int | str
+    """Non-zero or non-empty; 1 and "1" are two sequences."""
+    start: bool = False
+    end: bool = False
+
+
 @dataclass(slots=True, kw_only=True)
 class Work:
     """The rows of one request, checked against the model."""
@@ -25,6 +35,8 @@ class Work:
     """Monotonic time after which nobody waits for the answer."""
     queue_timeout_s: float | None = None
     """Longest wait in the queue; None for no limit."""
+    sequence: SequenceStep | None = None
+    """For stateful models."""
 
 
 @dataclass(slots=True)

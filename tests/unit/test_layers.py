@@ -28,6 +28,8 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.statistics",
             "serving.metrics",
             "serving.scheduler",
+            "serving.generation_types",
+            "serving.token_scheduler",
             "serving.pb",
         ),
     ),
@@ -187,7 +189,7 @@ def test_package_imports_nothing_forbidden(package: str) -> None:
 
 
 def test_training_takes_only_the_contract_from_quartet() -> None:
-    shared = ("quartet", "quartet.config", "quartet.artifact")
+    shared = ("quartet", "quartet.config", "quartet.artifact", "quartet.generation")
     faults = [
         f"{module} imports {name}"
         for module in MODULES
