@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from quartet.artifact import METADATA_KEY, parse_task
+from quartet.artifact import METADATA_KEY, ClassificationTask, parse_task
 from training.export.engine import onnx_predict, torch_predict
 from training.export.errors import ExportError
 from training.export.graph import check, to_onnx
@@ -62,6 +62,7 @@ def test_graph_declares_its_tensors_and_the_task(exported: Exported) -> None:
     assert shapes == [["batch", 28, 28], ["batch", 10]]
     assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     task = parse_task({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
+    assert isinstance(task, ClassificationTask)
     assert (task.image.fit, task.labels[7]) == ("digit", "7")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.serving.networks import write_picture_network, write_tensor_network
 from benchmarks.serving.samples import draw_digits, make_samples
-from quartet.artifact import METADATA_KEY, parse_task
+from quartet.artifact import METADATA_KEY, ClassificationTask, parse_task
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,7 @@ def test_tensor_network_is_the_same_at_every_call(tensor_network: Path, tmp_path
 def test_picture_network_declares_its_task(tmp_path: Path) -> None:
     network = session(write_picture_network(tmp_path))
     task = parse_task(network.get_modelmeta().custom_metadata_map[METADATA_KEY])
+    assert isinstance(task, ClassificationTask)
     assert (task.image.input, task.output) == ("image", "probabilities")
 
 
