@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -56,13 +56,24 @@ def quartet_server(repository: Path, log: Path, extra: Sequence[str] = ()) -> It
         )
 
 
-@contextmanager
-def plain_server(network: Path, threads: int, log: Path) -> Iterator[Running]:
+def plain_server(network: Path, threads: int, log: Path) -> AbstractContextManager[Running]:
     """The plain FastAPI application. Raises RuntimeError if it does not start."""
+    module = "benchmarks.serving.plain_fastapi"
+    return started_server(module, lambda port: [str(network), str(port), str(threads)], log)
+
+
+@contextmanager
+def started_server(
+    module: str, arguments: Callable[[int], Sequence[str]], log: Path
+) -> Iterator[Running]:
+    """``python -m module`` with what ``arguments`` makes of a free port, once /health answers.
+
+    Raises:
+        RuntimeError: it ended or did not answer in time; the text holds the end of its log.
+    """
     port = _free_port()
-    module = ["-m", "benchmarks.serving.plain_fastapi", str(network), str(port), str(threads)]
     started = time.monotonic()
-    with _process([sys.executable, *module], log) as process:
+    with _process([sys.executable, "-m", module, *arguments(port)], log) as process:
         _wait(process, log, lambda: _answers_200(port, "/health"))
         yield Running(pid=process.pid, http_port=port, ready_s=time.monotonic() - started)
 
