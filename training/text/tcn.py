@@ -23,8 +23,6 @@ class CausalConv1d(nn.Module):
         super().__init__()
         self.inputs, self.kept = inputs, (kernel - 1) * dilation
         conv = nn.Conv1d(inputs, outputs, kernel, dilation=dilation)
-        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # a Conv1d has a bias unless told
         self.conv: nn.Module = normalise_weight(conv) if weight_norm else conv
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
