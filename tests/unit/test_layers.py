@@ -189,7 +189,13 @@ def test_package_imports_nothing_forbidden(package: str) -> None:
 
 
 def test_training_takes_only_the_contract_from_quartet() -> None:
-    shared = ("quartet", "quartet.config", "quartet.artifact", "quartet.generation")
+    shared = (
+        "quartet",
+        "quartet.config",
+        "quartet.artifact",
+        "quartet.generation",
+        "quartet.philox",
+    )
     faults = [
         f"{module} imports {name}"
         for module in MODULES
