@@ -80,7 +80,7 @@ class CarriedState(nn.Module):
         for name, zeros in zip(self._names, model.initial_state(streams), strict=True):
             self.register_buffer(name, zeros)
         self.register_buffer("checksum", torch.tensor(list(bytes.fromhex(checksum))))
-        self.register_load_state_dict_pre_hook(_check_same_text)
+        self.register_load_state_dict_pre_hook(_check_same_text)  # type: ignore[no-untyped-call]  # untyped in PyTorch
 
     def read(self, rows: slice) -> State:
         """The state of some streams."""
@@ -143,7 +143,8 @@ def summed_loss(
     inputs, targets = streams
     state = model.initial_state(len(inputs))
     total = torch.zeros((), dtype=torch.float64, device=inputs.device)
-    for ids, wanted in zip(inputs.split(piece, dim=1), targets.split(piece, dim=1), strict=True):
+    pieces = (torch.split(inputs, piece, dim=1), torch.split(targets, piece, dim=1))
+    for ids, wanted in zip(*pieces, strict=True):
         with autocast():
             logits, state = model(ids, state)
         total += functional.cross_entropy(

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
@@ -93,8 +93,7 @@ class TextTask(Task):
         """The running mean of the model where there is one, else the model."""
         if self._average is None:
             return self._model
-        mean: CharModel = self._average.module
-        return mean
+        return cast(CharModel, self._average.module)
 
     def rows_per_step(self) -> int:
         """Characters of the joint batch."""
