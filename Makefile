@@ -8,8 +8,12 @@ ARCH ?= lenet
 RUN ?= runs/mnist/$(ARCH)
 # The shipped name is the LeNet's; another network must not become its default version.
 NAME ?= $(if $(filter lenet,$(ARCH)),mnist,mnist-$(ARCH))
+CORPUS ?= shakespeare
+CELL ?= lstm
+WIDTH ?= 512
+TEXT ?= $(basename $(notdir $(CORPUS)))-$(CELL)$(WIDTH)
 
-.PHONY: help serve test lint format proto train-mnist clean
+.PHONY: help serve test lint format proto train-mnist train-text clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +58,12 @@ train-mnist: $(VENV)/.full ## train, evaluate and export MNIST (ARCH=lenet DATA_
 	$(BIN)/quartet train mnist --model.arch $(ARCH) --run.name $(ARCH) --data-dir $(DATA_DIR)
 	$(BIN)/quartet evaluate $(RUN) --data-dir $(DATA_DIR)
 	$(BIN)/quartet export $(RUN) --name $(NAME) --data-dir $(DATA_DIR)
+
+train-text: $(VENV)/.full ## train, evaluate and export a language model (CORPUS=shakespeare|obama|FILE CELL=lstm WIDTH=512)
+	$(BIN)/quartet train text --corpus $(CORPUS) --model.cell $(CELL) --model.width $(WIDTH) \
+		--run.name $(TEXT) --data-dir $(DATA_DIR)
+	$(BIN)/quartet evaluate runs/text/$(TEXT) --data-dir $(DATA_DIR)
+	$(BIN)/quartet export runs/text/$(TEXT) --name $(TEXT) --data-dir $(DATA_DIR)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
