@@ -54,6 +54,8 @@ class GenerateRequest:
     model_name: str
     model_version: str = ""
     prompt: str = ""
+    prompt_ids: tuple[int, ...] | None = None
+    """The prompt as symbols' ids, in place of ``prompt``."""
     max_tokens: int | None = None
     temperature: float | None = None
     top_k: int | None = None
@@ -149,6 +151,8 @@ class GeneratedText(Protocol):
     """Known from the start."""
     replaced: tuple[Replacement, ...]
     """Known from the start."""
+    prompt: str
+    """What the model reads of the request's prompt, replacements made; known from the start."""
 
     @property
     def usage(self) -> Usage:
