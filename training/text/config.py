@@ -1,8 +1,9 @@
 """Configuration of family ``text``. The defaults are those of the LSTM's recipe."""
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from quartet.config import Config
 from training.config import AugmentationConfig, DataConfig, TrainingConfig
@@ -54,11 +55,17 @@ class TextConfig(TrainingConfig):
     """Trains a language model that predicts the next character of a text."""
 
     corpus: str = Field(default="shakespeare", min_length=1)
-    """shakespeare, obama (files of ``<data_dir>/text``), or the path of any UTF-8 file."""
+    """shakespeare, obama (files of ``<data_dir>/text``), or any UTF-8 file: its path, from here or
+    from ``data_dir``. A run keeps an absolute path as the file's name alone."""
     model: TextModelConfig = TextModelConfig()
     """Architecture."""
     data: TextDataConfig = TextDataConfig()
     """Streams and vocabulary."""
+
+    @field_serializer("corpus")
+    def _without_folder(self, corpus: str) -> str:
+        """A run is published, and where its text lies is this machine's business."""
+        return Path(corpus).name if Path(corpus).is_absolute() else corpus
 
     @model_validator(mode="after")
     def _refuse_what_text_lacks(self) -> "TextConfig":

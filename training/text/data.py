@@ -86,7 +86,7 @@ def load_corpus(config: TextConfig) -> Corpus:
             cut into ``data.batch_size`` sequences.
     """
     known = KNOWN.get(config.corpus)
-    path = config.data_dir / known.file if known else Path(config.corpus)
+    path = _locate(config, known)
     if known and config.download and not path.exists() and known.urls:
         download(known.urls, path, known.sha256)
     content = _read(path, config)
@@ -146,6 +146,15 @@ def encode(
     return places.astype(np.int64)
 
 
+def _locate(config: TextConfig, known: _KnownCorpus | None) -> Path:
+    """Where the text lies, or should."""
+    if known:
+        return config.data_dir / known.file
+    path = Path(config.corpus)
+    below = config.data_dir / path
+    return below if below.exists() and not path.exists() else path
+
+
 def _read(path: Path, config: TextConfig) -> bytes:
     try:
         return path.read_bytes()
@@ -153,7 +162,7 @@ def _read(path: Path, config: TextConfig) -> bytes:
         known = ", ".join(KNOWN)
         raise DataError(
             f"{path}: no such file; corpus {config.corpus!r} wants it: give one of {known} with "
-            "--data-dir, or the path of a UTF-8 file"
+            "--data-dir, or the path of a UTF-8 file, from here or from --data-dir"
         ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error

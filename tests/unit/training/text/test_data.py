@@ -92,6 +92,12 @@ def test_load_corpus_says_what_a_missing_corpus_could_be(tmp_path: Path) -> None
         load_corpus(config)
 
 
+def test_a_file_is_also_found_from_the_folder_of_data_sets(tmp_path: Path) -> None:
+    write(tmp_path, "cab" * 20)
+    config = TextConfig(corpus="some.txt", data_dir=tmp_path, data=SMALL)
+    assert load_corpus(config).name == "some"
+
+
 def test_load_corpus_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         load_corpus(TextConfig(corpus=str(tmp_path)))
