@@ -10,16 +10,13 @@ same numbers alone and in any batch, however its symbols are divided among runs.
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint64]
-"""Words of 32 bits, each in an integer of 64 so that a product of two fits."""
+Words = npt.NDArray[np.uint32]
 
 _ROUNDS = 10
-_LOW = np.uint64(0xFFFFFFFF)
-_SHIFT = np.uint64(32)
 _MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64)
-_KEY_STEPS = np.outer(np.arange(_ROUNDS), [0x9E3779B9, 0xBB67AE85]).astype(np.uint64)
-"""What the key has grown by in each round [rounds, 2], before it is cut to 32 bits."""
-_UNUSED_BITS = np.uint64(9)
+_KEY_STEPS = np.outer(np.arange(_ROUNDS), [0x9E3779B9, 0xBB67AE85]).astype(np.uint32)
+"""What the key has grown by in each round [rounds, 2]."""
+_UNUSED_BITS = np.uint32(9)
 _UNIT = np.float32(2.0**-23)
 
 
@@ -43,20 +40,17 @@ def uniforms(
     Returns:
         [B, steps]; number j of row i depends on seed i, stream i and position i + j alone.
     """
-    first = positions.astype(np.uint64)
+    first = positions.astype(np.uint64)[:, None]
     blocks = (steps + 2) // 4 + 1
-    counter = np.empty((4, len(seeds), blocks), np.uint64)
-    block = (first >> np.uint64(2))[:, None] + np.arange(blocks, dtype=np.uint64)
-    np.bitwise_and(block, _LOW, out=counter[0])
-    np.right_shift(block, _SHIFT, out=counter[1])
-    counter[2] = streams.astype(np.uint64)[:, None]
-    counter[3] = 0
-    key = np.stack([seeds & _LOW, seeds >> _SHIFT])[..., None]
-    words = philox4x32(counter, key)
-    numbers = words.transpose(1, 2, 0).reshape(len(seeds), 4 * blocks) >> _UNUSED_BITS
-    offset = (first & np.uint64(3)).astype(np.intp)[:, None] + np.arange(steps)
-    chosen: npt.NDArray[np.uint64] = numbers[np.arange(len(seeds))[:, None], offset]
-    return chosen.astype(np.float32) * _UNIT
+    counter = np.zeros((len(seeds), blocks, 4), "<u4")
+    counter.view("<u8")[..., 0] = (first >> np.uint64(2)) + np.arange(blocks, dtype=np.uint64)
+    counter[..., 2] = streams[:, None]
+    key = seeds.astype("<u8", copy=False).view("<u4").reshape(-1, 2).T[..., None]
+    words = philox4x32(counter.transpose(2, 0, 1), key)
+    numbers = words.transpose(1, 2, 0).reshape(len(seeds), 4 * blocks)
+    rows, columns = np.arange(len(seeds))[:, None], (positions & 3)[:, None] + np.arange(steps)
+    chosen = (numbers[rows, columns] >> _UNUSED_BITS).astype(np.float32)
+    return np.multiply(chosen, _UNIT, out=chosen)
 
 
 def philox4x32(counter: Words, key: Words) -> Words:
@@ -70,14 +64,15 @@ def philox4x32(counter: Words, key: Words) -> Words:
         Random words, shaped as ``counter``.
     """
     ones = (1,) * (counter.ndim - 1)
-    steps = _KEY_STEPS.reshape(_ROUNDS, 2, *ones)
+    keys = key + _KEY_STEPS.reshape(_ROUNDS, 2, *ones)
     multipliers = _MULTIPLIERS.reshape(2, *ones)
     even, odd = counter[0::2], counter[1::2]
-    for round_key in (key + steps) & _LOW:
-        product = even * multipliers
-        even = (product[::-1] >> _SHIFT) ^ odd
-        even ^= round_key
-        odd = product[::-1] & _LOW
-    words = np.empty_like(counter)
+    # Each product's two halves are read in place; views cost less than shifts and masks.
+    products = np.empty((_ROUNDS, *even.shape), "<u8")
+    halves = products.view("<u4").reshape(_ROUNDS, *even.shape, 2)[:, ::-1]
+    for product, half, round_key in zip(products, halves, keys, strict=True):
+        np.multiply(even, multipliers, out=product)
+        even, odd = half[..., 1] ^ odd ^ round_key, half[..., 0]
+    words = np.empty(counter.shape, np.uint32)
     words[0::2], words[1::2] = even, odd
     return words

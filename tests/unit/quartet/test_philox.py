@@ -35,7 +35,7 @@ def numbers(
 def test_block_function_gives_the_known_answers_of_random123(
     counter: tuple[int, ...], key: tuple[int, ...], words: tuple[int, ...]
 ) -> None:
-    given = philox4x32(np.array(counter, np.uint64)[:, None], np.array(key, np.uint64)[:, None])
+    given = philox4x32(np.array(counter, np.uint32)[:, None], np.array(key, np.uint32)[:, None])
     assert given[:, 0].tolist() == list(words)
 
 
@@ -46,8 +46,8 @@ def test_uniforms_are_the_top_bits_of_the_known_answer_when_seed_and_place_are_z
 
 def test_seed_is_the_key_and_stream_the_counters_high_half() -> None:
     seed, stream, position = 0xA40938228C1F31D0, 0x13198A2E, 4 * 0x05A308D3243F6A88
-    counter = np.array([0x243F6A88, 0x05A308D3, stream, 0], np.uint64)[:, None]
-    key = np.array([0x8C1F31D0, 0xA4093822], np.uint64)[:, None]
+    counter = np.array([0x243F6A88, 0x05A308D3, stream, 0], np.uint32)[:, None]
+    key = np.array([0x8C1F31D0, 0xA4093822], np.uint32)[:, None]
     words = philox4x32(counter, key)[:, 0]
     assert numbers([seed], [stream], [position], 4)[0].tolist() == ((words >> 9) / 2**23).tolist()
 
