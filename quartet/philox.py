@@ -49,8 +49,8 @@ def uniforms(
     words = philox4x32(counter.transpose(2, 0, 1), key)
     numbers = words.transpose(1, 2, 0).reshape(len(seeds), 4 * blocks)
     rows, columns = np.arange(len(seeds))[:, None], (positions & 3)[:, None] + np.arange(steps)
-    chosen = (numbers[rows, columns] >> _UNUSED_BITS).astype(np.float32)
-    return np.multiply(chosen, _UNIT, out=chosen)
+    drawn: npt.NDArray[np.uint32] = numbers[rows, columns] >> _UNUSED_BITS
+    return drawn.astype(np.float32) * _UNIT
 
 
 def philox4x32(counter: Words, key: Words) -> Words:
