@@ -136,12 +136,16 @@ def _check_toml(file: Path) -> None:
 
 
 def explain(error: ValidationError) -> str:
-    """One line a fault: the dotted key, what was wrong, and the value given."""
+    """One line a fault: the dotted key, what was wrong, and the value given unless it is secret.
+
+    Secrets are the keys whose name ends in ``_key``: the field's type is not known here.
+    """
     lines = []
     for fault in error.errors(include_url=False):
         key = ".".join(str(part) for part in fault["loc"]) or "configuration"
         text = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"]
-        lines.append(f"{key}: {text} (got {_short(fault['input'])})")
+        got = "a secret" if key.endswith("_key") else _short(fault["input"])
+        lines.append(f"{key}: {text} (got {got})")
     return "; ".join(lines)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from quartet.config import Config
 
@@ -34,6 +34,31 @@ class GrpcSettings(Config):
     """Time that calls in flight on such a connection have to finish, seconds."""
     reflection: bool = True
     """Describe the services to tools such as grpcurl."""
+
+
+class GenerationSettings(Config):
+    """Text generation: rows that share runs, and the states that clients keep here."""
+
+    slots: int | None = Field(default=None, ge=1, le=4096)
+    """Texts of one model that are written at once; each holds one row of hidden state. None: 64 on
+    CPU, 256 on CUDA."""
+    max_waiting_rows: int = Field(default=1024, ge=1)
+    """Texts that may wait for a slot of one model before requests are refused (429)."""
+    steps: int | None = Field(default=None, ge=1, le=256)
+    """Symbols written in one run, that is in one piece of a stream; none: as the model declares.
+    Fewer give smaller pieces and more work for the server."""
+    prefill_chunk: int = Field(default=64, ge=1, le=65536)
+    """Symbols of a prompt that are read in one run. Texts that are being written wait for such a
+    run at most once at a time."""
+
+    session_ttl_s: float = Field(default=900.0, gt=0)
+    """Time after its last use for which a session or a sequence of text is kept, seconds."""
+    max_sessions: int = Field(default=1024, ge=0)
+    """Sessions kept at once, over all models; 0 keeps none."""
+    session_key: SecretStr | None = Field(default=None, min_length=16)
+    """Signs exported sessions; servers that import each other's need the same one. None: one drawn
+    at start, so that exports end with the process. Give it by environment or file: others can read
+    a command line."""
 
 
 class ServerSettings(Config):
@@ -77,6 +102,8 @@ class ServerSettings(Config):
 
     grpc: GrpcSettings = GrpcSettings()
     """The gRPC port."""
+    generation: GenerationSettings = GenerationSettings()
+    """Text generation."""
 
     drain_delay_s: float = Field(default=0.0, ge=0)
     """After SIGTERM: how long to go on serving, not ready, so that load balancers notice; s."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from quartet.config import ConfigError, load_config
-from serving.settings import ServerSettings
+from serving.settings import GenerationSettings, ServerSettings
 
 
 def load(*argv: str) -> ServerSettings:
@@ -50,6 +50,41 @@ def test_settings_read_flags_environment_and_file_in_that_order(
 def test_settings_name_the_flag_whose_value_is_out_of_range(flag: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"{flag}: .*{re.escape(value)}"):
         load(f"--{flag.replace('_', '-')}={value}")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("slots", "0"), ("slots", "4097"), ("steps", "257"), ("prefill_chunk", "0"),
+     ("max_waiting_rows", "0"), ("session_ttl_s", "0"), ("max_sessions", "-1")],
+)  # fmt: skip
+def test_generation_settings_name_the_flag_whose_value_is_out_of_range(
+    flag: str, value: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"generation.{flag}: .*{re.escape(value)}"):
+        load(f"--generation.{flag.replace('_', '-')}={value}")
+
+
+def test_session_key_is_read_from_the_environment_and_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QUARTET_GENERATION__SESSION_KEY", "correct horse battery")
+    settings = load()
+    assert settings.generation.session_key is not None
+    assert settings.generation.session_key.get_secret_value() == "correct horse battery"
+    assert "horse" not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+def test_session_key_that_is_refused_is_not_shown_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTET_GENERATION__SESSION_KEY", "horse")
+    with pytest.raises(ConfigError, match=r"session_key: .* at least 16 .*got a secret") as caught:
+        load()
+    assert "horse" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", GenerationSettings.model_fields)
+def test_every_setting_of_generation_is_explained(field: str) -> None:
+    information: Any = GenerationSettings.model_fields[field]
+    assert information.description
 
 
 @pytest.mark.parametrize("field", ServerSettings.model_fields)
