@@ -7,6 +7,7 @@
     model_repo/<name>/README.md           model card
     model_repo/<name>/<version>/model.onnx
     model_repo/<name>/<version>/prefill.onnx   second graph of a generator, see ``generation``
+    model_repo/<name>/<version>/weights.bin   large tensors that both graphs refer to
     model_repo/<name>/<version>/golden.npz   inputs and the outputs they must give (optional)
     model_repo/<name>/<version>/run.json     config, metrics, seed and checksums of the training run
 
@@ -35,6 +36,7 @@ METADATA_KEY = "quartet.task"
 
 MODEL_FILE = "model.onnx"
 PREFILL_FILE = "prefill.onnx"
+WEIGHTS_FILE = "weights.bin"
 PREFILL_GOLDEN_FILE = "prefill.golden.npz"
 GOLDEN_FILE = "golden.npz"
 RUN_FILE = "run.json"

@@ -22,9 +22,9 @@ top_k                    int64 [batch]                    keep the k likeliest; 
 top_p                    float32 [batch]                  likeliest with sum >= p; 1 keeps all
 repetition_penalty       float32 [batch]                  > 0; scores of symbols already seen are
                                                           divided (if > 0) or multiplied by it
-presence_penalty         float32 [batch]                  subtracted if a symbol was written;
+presence_penalty         float32 [batch]                  subtracted from symbols already seen;
                                                           optional
-frequency_penalty        float32 [batch]                  subtracted each time it was; optional
+frequency_penalty        float32 [batch]                  subtracted each time one was; optional
 alternatives             int64 [batch]                    > 0: fill ``top_tokens``, at a cost
 uniform                  float32 [batch, steps]           in [0, 1), one for each row and step
 =======================  ===============================  ==========================================
@@ -49,6 +49,10 @@ length (in)              int64 [batch]                    0..time
 log_probabilities (out)  float32 [batch, time, symbols]   of the symbol after each one read
 <state outputs>          as the state inputs              after ``length`` symbols
 =======================  ===============================  ==========================================
+
+Seen is what the state has read, the prompt too, and ``token``. The restriction keeps the symbols
+whose p is at least that of the k-th and at least that at which the sum over the likelier ones
+reaches top_p, both before any restriction; ties are kept.
 
 A row's outputs depend on that row alone: not on the batch's size, on its neighbours, nor on how
 its steps are divided among runs. Prefill and decode leave the same state after the same symbols.

@@ -11,9 +11,11 @@ from torch import nn
 from quartet.artifact import METADATA_KEY, ClassificationTask, parse_task
 from training.export.engine import onnx_predict, torch_predict
 from training.export.errors import ExportError
-from training.export.graph import check, to_onnx
+from training.export.format import check
+from training.export.graph import to_onnx
 from training.export.parity import BATCH_SIZES, FLOAT32, Tolerance, batch_dependence, check_parity
-from training.export.spec import Arrays, ExportGraph
+from training.export.predict import Arrays
+from training.export.spec import ExportGraph
 from training.mnist.config import MnistConfig
 from training.mnist.export import digit_graph
 from training.mnist.model import build_model

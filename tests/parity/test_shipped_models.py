@@ -10,7 +10,7 @@ import pytest
 
 from quartet.artifact import METADATA_KEY, ClassificationTask, load_golden, parse_task
 from training.export.engine import onnx_predict
-from training.export.graph import check
+from training.export.format import check
 from training.mnist.strokes import digit
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repo"

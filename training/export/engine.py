@@ -7,7 +7,8 @@ import onnx
 import onnxruntime as ort
 import torch
 
-from training.export.spec import Arrays, ExportGraph, Predict
+from training.export.predict import Arrays, Predict
+from training.export.spec import ExportGraph
 
 
 def torch_predict(graph: ExportGraph) -> Predict:

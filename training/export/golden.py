@@ -16,7 +16,7 @@ import torch
 from quartet.artifact import Golden
 from training.export.errors import ExportError
 from training.export.parity import Tolerance
-from training.export.spec import Arrays, Predict
+from training.export.predict import Arrays, Predict
 
 FLOAT32 = Tolerance(atol=2e-3, rtol=0.0)
 """For probabilities; see above."""

@@ -17,12 +17,8 @@ import onnx
 import torch
 
 from training.export.errors import ExportError
+from training.export.format import IR_VERSION, OPSET, check
 from training.export.spec import ExportGraph
-
-OPSET = 20
-"""Operator set of the file: the newest that ONNX Runtime 1.17 (IR 9) to now read alike."""
-IR_VERSION = 9
-"""File format version; 9 keeps the file readable by every runtime that knows the operator set."""
 
 
 def to_onnx(graph: ExportGraph) -> onnx.ModelProto:
@@ -41,14 +37,6 @@ def to_onnx(graph: ExportGraph) -> onnx.ModelProto:
     onnx.helper.set_model_props(model, dict(graph.metadata))
     check(model)
     return model
-
-
-def check(model: onnx.ModelProto) -> None:
-    """``onnx.checker`` with strict shape inference. Raises ExportError."""
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"the exported graph is not valid ONNX: {error}") from error
 
 
 def _check_request(graph: ExportGraph) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from training.export.engine import row_count, take_rows
 from training.export.errors import ExportError
-from training.export.spec import Arrays, Predict
+from training.export.predict import Arrays, Predict
 
 BATCH_SIZES = (1, 2, 7, 64)
 """Batches compared: alone, the example's own size, an odd one, the server's largest."""

@@ -33,8 +33,8 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from training.export.errors import ExportError
-from training.export.graph import IR_VERSION, check
-from training.export.spec import Arrays
+from training.export.format import IR_VERSION, check
+from training.export.predict import Arrays
 
 WEIGHTED_OPS = ("Conv", "Gemm", "MatMul")
 """Operators that gain from integers."""

@@ -1,17 +1,12 @@
 """What a family hands to the exporter, which knows no family."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
-Arrays = Mapping[str, npt.NDArray[np.generic]]
-"""Tensor name -> array [batch, ...]."""
-Predict = Callable[[Arrays], Arrays]
-"""Runs one batch through some engine: inputs by name -> outputs by name."""
+from training.export.predict import Arrays, Predict
 
 
 @dataclass(frozen=True, kw_only=True)

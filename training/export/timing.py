@@ -14,7 +14,7 @@ from statistics import median, quantiles
 import numpy as np
 
 from training.export.engine import row_count, take_rows
-from training.export.spec import Arrays, Predict
+from training.export.predict import Arrays, Predict
 
 BATCH_SIZES = (1, 8, 32)
 

@@ -12,7 +12,8 @@ from quartet.artifact import METADATA_KEY, ClassificationTask, ImageSpec, dump_t
 from training.data.mnist import Mnist, Split, load_mnist
 from training.evaluation.spec import Predictions
 from training.evaluation.spec import Split as SplitName
-from training.export.spec import Arrays, CardFacts, ExportGraph, Predict
+from training.export.predict import Arrays, Predict
+from training.export.spec import CardFacts, ExportGraph
 from training.mnist.data import prepare
 from training.mnist.model import CLASSES, SIDE
 from training.mnist.strokes import golden_images

@@ -8,7 +8,7 @@ import pytest
 from quartet.artifact import load_golden, save_golden
 from training.export.errors import ExportError
 from training.export.golden import HEADROOM, INT8, make_golden
-from training.export.spec import Arrays, Predict
+from training.export.predict import Arrays, Predict
 
 INPUTS = {"x": np.arange(6, dtype=np.uint8).reshape(3, 2)}
 

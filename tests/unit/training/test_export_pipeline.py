@@ -18,8 +18,9 @@ from training.export.card import PublishedVersion
 from training.export.engine import onnx_predict
 from training.export.errors import ExportError
 from training.export.pipeline import export_run
+from training.export.predict import Arrays, Predict
 from training.export.record import ExportRequest
-from training.export.spec import Arrays, CardFacts, ExportGraph, Predict
+from training.export.spec import CardFacts, ExportGraph
 from training.mnist.config import MnistConfig
 from training.mnist.export import digit_graph
 from training.mnist.model import build_model

@@ -10,8 +10,9 @@ from torch import nn
 
 from training.export.engine import onnx_predict
 from training.export.errors import ExportError
+from training.export.predict import Arrays, Predict
 from training.export.quantize import quantize_int8, softmax_head
-from training.export.spec import Arrays, CardFacts, ExportGraph, Predict
+from training.export.spec import CardFacts, ExportGraph
 from training.export.timing import Comparison
 from training.export.variants import Variant, choose, make_float32, make_int8
 from training.mnist.config import MnistConfig

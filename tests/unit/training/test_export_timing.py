@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.export.spec import Arrays, Predict
+from training.export.predict import Arrays, Predict
 from training.export.timing import BATCH_SIZES, compare_speed
 
 

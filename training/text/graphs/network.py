@@ -1,0 +1,124 @@
+"""What the decode and prefill graphs ask of a network of any kind."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from training.text.graphs.builder import FLOAT, Dimension, GraphBuilder, Value
+from training.text.graphs.products import Arithmetic
+from training.text.graphs.weights import Floats
+
+BATCH = "batch"
+"""Name of the axis of rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """A state of one row."""
+
+    name: str
+    """Of the graph's input; the output is called ``next_<name>``."""
+    shape: tuple[int, ...]
+    """Without the batch axis."""
+
+    @property
+    def output(self) -> str:
+        """Name of the graph's output."""
+        return f"next_{self.name}"
+
+    def values(self) -> tuple[Value, Value]:
+        """The graph's input and output."""
+        shape: tuple[Dimension, ...] = (BATCH, *self.shape)
+        return Value(self.name, FLOAT, shape), Value(self.output, FLOAT, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A value that goes from one step to the next inside a graph."""
+
+    value: str
+    type: int
+    shape: tuple[Dimension, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A batch of texts to be read, as values of the prefill graph."""
+
+    tokens: str
+    """int64 [time, batch]; past a row's length they are 0."""
+    length: str
+    """int64 [batch]."""
+
+
+class Network(Protocol):
+    """Embedding and layers: symbols in, what the head takes out.
+
+    ``begin``, ``step`` and ``end`` read one symbol at a time, ``read`` many; both give the same
+    bits.
+    """
+
+    states: tuple[StateSpec, ...]
+    """What it remembers of the text."""
+
+    def begin(self, graph: GraphBuilder, states: Mapping[str, str]) -> list[Carried]:
+        """What the first step starts from, from the values of the states [batch, ...]."""
+        ...
+
+    def step(
+        self, graph: GraphBuilder, token: str, carried: Sequence[str]
+    ) -> tuple[str, list[str]]:
+        """Read ``token``, int64 [batch]: the top layer's operand [batch, width], what goes on."""
+        ...
+
+    def end(self, graph: GraphBuilder, carried: Sequence[str]) -> dict[str, str]:
+        """The states after the last step."""
+        ...
+
+    def read(
+        self, graph: GraphBuilder, reading: Reading, states: Mapping[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        """Read many: the top layer's operands [time * batch, width], and the states after."""
+        ...
+
+
+class Head:
+    """The linear layer from the top layer's operand to one score a symbol.
+
+    Args:
+        weight: [symbols, width].
+        bias: [symbols].
+        arithmetic: of the product.
+    """
+
+    def __init__(self, weight: Floats, bias: Floats, arithmetic: Arithmetic) -> None:
+        self.symbols = int(weight.shape[0])
+        self._weight, self._bias, self._arithmetic = weight.T, bias, arithmetic
+
+    def scores(self, graph: GraphBuilder, operand: str) -> str:
+        """float32 [rows, symbols]."""
+        bias = graph.weight("head.bias", self._bias)
+        return self._arithmetic.product(graph, "head", self._weight, operand, bias)
+
+
+def rows_at(graph: GraphBuilder, sequence: str, index: str) -> str:
+    """``sequence[index[b], b]`` for every row b.
+
+    Args:
+        graph: takes the nodes.
+        sequence: [time, batch, ...].
+        index: int64 [batch].
+
+    Returns: [batch, ...].
+    """
+    rows = graph.op(
+        "Range",
+        graph.constant(0),
+        graph.op("Squeeze", graph.op("Shape", index)),
+        graph.constant(1),
+    )
+    last = graph.constant([1])
+    places = graph.op(
+        "Concat", graph.op("Unsqueeze", index, last), graph.op("Unsqueeze", rows, last), axis=1
+    )
+    return graph.op("GatherND", sequence, places)
