@@ -1,40 +1,51 @@
 """Opens a trained run of any family, for evaluation and export.
 
-By convention a family's package has a module ``export`` with ``open_run(run_dir, data_dir)``.
+By convention a family's package has a module ``evaluation``, see
+``training.evaluation.spec.EvaluationModule``, and a module ``export`` with
+``open_run(run_dir, data_dir)``.
 """
 
 import argparse
 import importlib
 import os
 from pathlib import Path
-from typing import Protocol
+from types import ModuleType
 
 from quartet.config import ConfigError
-from training.evaluation.spec import Evaluable
+from training.evaluation.spec import EvaluationModule
 from training.export.spec import Exportable
 from training.registry import FAMILIES
 from training.rundir import RunDirectory
 
 
-class TrainedRun(Exportable, Evaluable, Protocol):
-    """A run that can be evaluated and exported."""
-
-
-def open_run(run_dir: Path, data_dir: Path) -> TrainedRun:
-    """The trained run in ``run_dir``.
+def open_run(run_dir: Path, data_dir: Path) -> Exportable:
+    """The trained run in ``run_dir``, for export.
 
     Raises:
         ConfigError: no run directory, or of a family that does not exist here.
         CheckpointError: its weights are missing or damaged.
     """
+    run: Exportable = _family_module(run_dir, "export").open_run(run_dir, data_dir)
+    return run
+
+
+def evaluation_module(run_dir: Path) -> EvaluationModule:
+    """What evaluates the family of ``run_dir``.
+
+    Raises ConfigError for no run directory, or one of a family that does not exist here.
+    """
+    module: EvaluationModule = _family_module(run_dir, "evaluation")
+    return module
+
+
+def _family_module(run_dir: Path, name: str) -> ModuleType:
     family, _ = RunDirectory(run_dir).read_config()
     if family not in FAMILIES:
         raise ConfigError(
             f"{run_dir} is a run of family {family!r}; this version knows {', '.join(FAMILIES)}"
         )
     package = FAMILIES[family].module.rpartition(".")[0]
-    run: TrainedRun = importlib.import_module(f"{package}.export").open_run(run_dir, data_dir)
-    return run
+    return importlib.import_module(f"{package}.{name}")
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:

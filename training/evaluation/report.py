@@ -16,7 +16,18 @@ from training.evaluation.metrics import (
     reliability,
     wilson_interval,
 )
-from training.evaluation.spec import Predictions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """A split and what a classifier made of it, row by row."""
+
+    images: npt.NDArray[np.uint8]
+    """[N, height, width], as stored."""
+    targets: npt.NDArray[np.int64]
+    """True classes [N]."""
+    log_probabilities: npt.NDArray[np.float64]
+    """[N, classes], nats."""
 
 
 @dataclass(frozen=True, kw_only=True)

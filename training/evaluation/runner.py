@@ -5,9 +5,8 @@
     {"weights_sha256": ..., "data_sha256": {...}, "versions": {...},
      "splits": {"test": {...}, "validation": {...}}}
 
-with ``confusion-<split>.png``, ``reliability-<split>.png`` and ``mistakes-<split>.png``. The test
-split is for one final look: while the weights stay the same, a second call returns what the first
-one stored.
+with the family's pictures, ``<kind>-<split>.png``. The test split is for one final look: while the
+weights stay the same, a second call returns what the first one stored.
 """
 
 import json
@@ -16,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from quartet.config import ConfigError
-from training.evaluation.plots import plot_confusion, plot_mistakes, plot_reliability
-from training.evaluation.report import make_report
-from training.evaluation.spec import Evaluable, Split
+from training.evaluation.spec import Evaluable, Figures, Split
 from training.provenance import package_versions, sha256_of
 from training.rundir import RunDirectory, write_json
 
@@ -27,7 +24,7 @@ EVALUATION_FILE = "evaluation.json"
 
 def evaluate(
     run_dir: Path, split: Split, open_run: Callable[[], Evaluable], *, force: bool = False
-) -> tuple[dict[str, Any], bool]:
+) -> tuple[Figures, bool]:
     """Figures of ``run_dir``'s best weights on ``split``.
 
     Args:
@@ -37,7 +34,7 @@ def evaluate(
         force: compute anew although the stored figures are those of these weights.
 
     Returns:
-        The report (``ClassificationReport.as_dict``), and whether it was computed now.
+        The figures, and whether they were computed now.
 
     Raises:
         ConfigError: ``run_dir`` has no best.pt, or its evaluation.json is damaged.
@@ -46,22 +43,19 @@ def evaluate(
     if split in stored["splits"] and not force:
         return stored["splits"][split], False
     run = open_run()
-    predictions = run.predictions(split)
-    report = make_report(predictions, run.labels())
-    plot_confusion(report, run_dir / f"confusion-{split}.png")
-    plot_reliability(report, run_dir / f"reliability-{split}.png")
-    plot_mistakes(report, predictions.images, run_dir / f"mistakes-{split}.png")
-    values = report.as_dict()
+    evaluation = run.evaluate(split)
+    for kind, draw in evaluation.plots.items():
+        draw(run_dir / f"{kind}-{split}.png")
     write_json(
         run_dir / EVALUATION_FILE,
         {
             "weights_sha256": stored["weights_sha256"],
             "data_sha256": run.data_checksums(),
             "versions": package_versions("torch", "numpy"),
-            "splits": {**stored["splits"], split: values},
+            "splits": {**stored["splits"], split: evaluation.figures},
         },
     )
-    return values, True
+    return evaluation.figures, True
 
 
 def stored_evaluation(run_dir: Path) -> dict[str, Any]:

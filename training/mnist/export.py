@@ -1,4 +1,4 @@
-"""Hands a trained run of family ``mnist`` to the exporter and to the evaluation."""
+"""Hands a trained run of family ``mnist`` to the exporter."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from quartet.artifact import METADATA_KEY, ClassificationTask, ImageSpec, dump_task
 from training.data.mnist import Mnist, Split, load_mnist
-from training.evaluation.spec import Predictions
-from training.evaluation.spec import Split as SplitName
 from training.export.predict import Arrays, Predict
 from training.export.spec import CardFacts, ExportGraph
 from training.mnist.data import prepare
@@ -63,10 +61,6 @@ class MnistRun:
         """The digits as text, by index."""
         return LABELS
 
-    def data_checksums(self) -> dict[str, str]:
-        """SHA-256 of the four IDX files, uncompressed."""
-        return dict(self._data.checksums)
-
     def graphs(self) -> tuple[ExportGraph, ...]:
         """The one graph of the classifier."""
         return (digit_graph(self._model),)
@@ -86,19 +80,6 @@ class MnistRun:
     def test_score(self, predict: Predict) -> float:
         """Accuracy on the 10,000 test pictures."""
         return _accuracy(predict, self._data.test)
-
-    def predictions(self, split: SplitName) -> Predictions:
-        """PyTorch's float32 answers over a whole split."""
-        data = self._data.test if split == "test" else self._data.validation
-        with torch.inference_mode():
-            logits = torch.cat(
-                [self._model(prepare(rows)) for rows in torch.split(data.images, _BATCH)]
-            )
-        return Predictions(
-            images=data.images.numpy(),
-            targets=data.labels.numpy(),
-            log_probabilities=torch.log_softmax(logits.double(), dim=1).numpy(),
-        )
 
     def card(self) -> CardFacts:
         """Facts for the model card."""

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from quartet.config import ConfigError
+from training.evaluation.classification import evaluate_classifier
+from training.evaluation.report import Predictions
 from training.evaluation.runner import EVALUATION_FILE, evaluate, stored_evaluation
-from training.evaluation.spec import Predictions, Split
+from training.evaluation.spec import Evaluation, Split
 
 
 class FakeRun:
@@ -18,13 +20,10 @@ class FakeRun:
     def __init__(self) -> None:
         self.calls: list[Split] = []
 
-    def labels(self) -> tuple[str, ...]:
-        return ("a", "b", "c")
-
     def data_checksums(self) -> dict[str, str]:
         return {"file": "00"}
 
-    def predictions(self, split: Split) -> Predictions:
+    def evaluate(self, split: Split) -> Evaluation:
         self.calls.append(split)
         targets = np.arange(30) % 3
         probabilities = np.full((30, 3), 0.05)
@@ -32,7 +31,10 @@ class FakeRun:
         probabilities[0] = [0.1, 0.2, 0.7]
         probabilities[1] = [0.8, 0.1, 0.1]
         images = np.zeros((30, 28, 28), np.uint8)
-        return Predictions(images=images, targets=targets, log_probabilities=np.log(probabilities))
+        predictions = Predictions(
+            images=images, targets=targets, log_probabilities=np.log(probabilities)
+        )
+        return evaluate_classifier(predictions, ("a", "b", "c"))
 
 
 @pytest.fixture

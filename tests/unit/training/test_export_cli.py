@@ -44,6 +44,7 @@ def test_evaluate_prints_stored_figures_without_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "best.pt").write_bytes(b"weights")
+    (tmp_path / "config.json").write_text('{"family": "mnist"}')
     report = {
         "accuracy": 0.99,
         "correct": 99,
