@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 
 from quartet.config import ConfigError
-from serving.errors import InferenceFailed, ShuttingDown
-from serving.providers import Device
+from serving.errors import InferenceFailed, ServingError, ShuttingDown
+from serving.providers import CPU_PROVIDER, Device
 from serving.types import ONNX_DATATYPES, Array, Datatype, TensorSpec
 
 BFLOAT16_ELEMENT_TYPE = 16
@@ -90,14 +90,43 @@ class OnnxSession:
                 return self._run_bfloat16(inputs, outputs)
             results: list[Array] = self._session.run(outputs, inputs, self._run_options)
         except Exception as error:
-            if self._run_options.terminate:
-                raise ShuttingDown("the model was unloaded while the request ran") from error
-            raise InferenceFailed(f"ONNX Runtime: {error}") from error
+            raise self._failure(error) from error
         return results
+
+    def new_binding(self) -> onnxruntime.IOBinding:
+        """Names memory for the graph's inputs and outputs. One thread may use it at a time.
+
+        Host memory that is bound must be C-contiguous and live until the run has ended; what is
+        bound for an output must have the shape that the graph gives.
+        """
+        return self._session.io_binding()
+
+    def run_bound(self, binding: onnxruntime.IOBinding) -> None:
+        """Run from and into the memory of ``binding``, without a copy where it lies on the device.
+
+        Raises:
+            InferenceFailed, ShuttingDown: as ``run``. What is bound for the outputs is undefined.
+        """
+        try:
+            if self.provider == CPU_PROVIDER:
+                self._session.run_with_iobinding(binding, self._run_options)
+                return
+            # Copies to and from the device run beside the host until they are waited for.
+            binding.synchronize_inputs()
+            self._session.run_with_iobinding(binding, self._run_options)
+            binding.synchronize_outputs()
+        except Exception as error:
+            raise self._failure(error) from error
 
     def interrupt(self) -> None:
         """Let every run, also those to come, end before its next operator."""
         self._run_options.terminate = True
+
+    def _failure(self, error: Exception) -> ServingError:
+        """What a run that raised ``error`` means to the client."""
+        if self._run_options.terminate:
+            return ShuttingDown("the model was unloaded while the request ran")
+        return InferenceFailed(f"ONNX Runtime: {error}")
 
     def _run_bfloat16(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """``run`` by way of OrtValues, which know the type that NumPy does not."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -149,3 +150,37 @@ def test_interrupt_ends_runs_as_a_shutdown(open_session: Open, datatype: str) ->
     session.interrupt()
     with pytest.raises(ShuttingDown, match="unloaded"):
         session.run(inputs, ["y"])
+
+
+def bound(session: OnnxSession, x: Array, y: Array) -> onnxruntime.IOBinding:
+    """``x`` as the input and ``y`` as the memory of the output, by their addresses."""
+    binding = session.new_binding()
+    binding.bind_input("x", "cpu", 0, x.dtype, x.shape, x.ctypes.data)
+    binding.bind_output("y", "cpu", 0, y.dtype, y.shape, y.ctypes.data)
+    return binding
+
+
+def test_run_bound_writes_into_the_memory_that_was_bound(open_session: Open) -> None:
+    session = open_session(identity("FP32"))
+    x, y = np.array([[1, 2]], np.float32), np.zeros((1, 2), np.float32)
+    binding = bound(session, x, y)
+    session.run_bound(binding)
+    assert y.tolist() == [[1.0, 2.0]]
+    x[:] = 5
+    session.run_bound(binding)
+    assert y.tolist() == [[5.0, 5.0]]
+
+
+def test_run_bound_passes_on_what_the_engine_says_when_it_fails(open_session: Open) -> None:
+    session = open_session(identity("FP32"))
+    binding = bound(session, np.zeros((2, 2), np.float32), np.zeros((1, 2), np.float32))
+    with pytest.raises(InferenceFailed, match=r"ONNX Runtime: .*\{1,2\}"):
+        session.run_bound(binding)
+
+
+def test_interrupt_ends_bound_runs_as_a_shutdown(open_session: Open) -> None:
+    session = open_session(identity("FP32"))
+    binding = bound(session, np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
+    session.interrupt()
+    with pytest.raises(ShuttingDown, match="unloaded"):
+        session.run_bound(binding)

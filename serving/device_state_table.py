@@ -1,0 +1,150 @@
+"""Rows of recurrent state in the memory of the device that the engine runs on.
+
+Rows move by two tiny graphs, Gather and ScatterND, that ONNX Runtime runs on the device; the host
+sees indices alone. ScatterND writes into the table itself: its input and its output are bound to
+the same memory, which the providers take as leave not to copy the rest.
+
+The graphs lie beside this module; ``scripts/generate_row_graphs.py`` writes them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from quartet.config import ConfigError
+from serving.providers import Device
+from serving.session import OnnxSession, SessionOptions
+from serving.state_table import Block, Blocks, Index, StateSpec, StateTable
+from serving.types import Array
+
+GRAPHS = Path(__file__).parent / "graphs"
+GATHER_FILE = "gather_rows.onnx"
+SCATTER_FILE = "scatter_rows.onnx"
+
+ELEMENT = np.dtype(np.int32)
+"""The graphs move elements of this type, whatever they mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Rows of elements somewhere: on the device or on the host."""
+
+    device: str
+    pointer: int
+    rows: int
+    width: int
+    """Elements of one row."""
+
+    def bound(self) -> tuple[str, int, np.dtype[np.int32], tuple[int, int], int]:
+        """As the arguments of ``IOBinding`` after the name."""
+        return (self.device, 0, ELEMENT, (self.rows, self.width), self.pointer)
+
+
+class DeviceStateTable(StateTable):
+    """States in the device's memory."""
+
+    def __init__(self, specs: Sequence[StateSpec], slots: int, device: Device) -> None:
+        """Set the memory aside and load the graphs.
+
+        Raises:
+            ConfigError: a row of a state is no whole number of 4-byte elements, or the device was
+                not honoured.
+        """
+        super().__init__(specs, slots)
+        for spec in self.specs:
+            if _row_bytes(spec) % ELEMENT.itemsize:
+                raise ConfigError(
+                    f"state {spec.input!r}: a row is {_row_bytes(spec)} bytes of {spec.dtype}; "
+                    f"on {device.provider} it must be a multiple of {ELEMENT.itemsize}"
+                )
+        self._kind = device.kind
+        self._gather = OnnxSession(GRAPHS / GATHER_FILE, device, SessionOptions())
+        self._scatter = OnnxSession(GRAPHS / SCATTER_FILE, device, SessionOptions())
+        self._tables = self.blocks(slots)
+
+    def take(self, slots: Sequence[int]) -> dict[str, Array]:
+        """See ``StateTable.take``."""
+        index = self._index(slots)
+        taken = {}
+        for table in self._tables:
+            spec = table.spec
+            array = np.empty((len(slots), *spec.shape), spec.dtype)
+            if array.size:
+                self._gather_rows(_memory(table, self.slots), index, _host_memory(array))
+            taken[spec.input] = array
+        return taken
+
+    def put(self, slots: Sequence[int], rows: Mapping[str, Array]) -> None:
+        """See ``StateTable.put``."""
+        index = self._index(slots)
+        checked = list(self._checked(slots, rows))
+        if not slots:
+            return
+        for table, (_, array) in zip(self._tables, checked, strict=True):
+            contiguous = np.ascontiguousarray(array)
+            self._scatter_rows(_memory(table, self.slots), index, _host_memory(contiguous))
+
+    def copy(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """See ``StateTable.copy``."""
+        between = self.blocks(len(sources))
+        self.gather(sources, between)
+        self.scatter(targets, between)
+
+    def blocks(self, rows: int) -> Blocks:
+        """See ``StateTable.blocks``."""
+        return tuple(
+            Block(
+                spec,
+                onnxruntime.OrtValue.ortvalue_from_numpy(
+                    np.zeros((rows, *spec.shape), spec.dtype), self._kind, 0
+                ),
+            )
+            for spec in self.specs
+        )
+
+    def gather(self, slots: Sequence[int], blocks: Blocks) -> None:
+        """See ``StateTable.gather``."""
+        index = self._index(slots)
+        for table, block in zip(self._tables, blocks, strict=True):
+            self._gather_rows(_memory(table, self.slots), index, _memory(block, len(slots)))
+
+    def scatter(self, slots: Sequence[int], blocks: Blocks) -> None:
+        """See ``StateTable.scatter``."""
+        index = self._index(slots)
+        for table, block in zip(self._tables, blocks, strict=True):
+            self._scatter_rows(_memory(table, self.slots), index, _memory(block, len(slots)))
+
+    def _gather_rows(self, table: _Memory, index: Index, rows: _Memory) -> None:
+        """``rows[i] = table[index[i]]``."""
+        binding = self._gather.new_binding()
+        binding.bind_input("table", *table.bound())
+        binding.bind_cpu_input("index", index)
+        binding.bind_output("rows", *rows.bound())
+        self._gather.run_bound(binding)
+
+    def _scatter_rows(self, table: _Memory, index: Index, rows: _Memory) -> None:
+        """``table[index[i]] = rows[i]``."""
+        binding = self._scatter.new_binding()
+        binding.bind_input("table", *table.bound())
+        binding.bind_cpu_input("index", index[:, np.newaxis])
+        binding.bind_input("rows", *rows.bound())
+        binding.bind_output("updated", *table.bound())
+        self._scatter.run_bound(binding)
+
+
+def _memory(block: Block, rows: int) -> _Memory:
+    width = _row_bytes(block.spec) // ELEMENT.itemsize
+    return _Memory(block.value.device_name(), block.value.data_ptr(), rows, width)
+
+
+def _host_memory(array: Array) -> _Memory:
+    """Of a C-contiguous array, which must outlive its use."""
+    width = array[0].nbytes // ELEMENT.itemsize
+    return _Memory("cpu", array.ctypes.data, len(array), width)
+
+
+def _row_bytes(spec: StateSpec) -> int:
+    return int(np.prod(spec.shape, dtype=np.int64)) * spec.dtype.itemsize
