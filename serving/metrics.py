@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from serving.generation_metrics import GenerationFamilies
 from serving.triton_metrics import BatchTotals, Totals, render_totals
 from serving.types import Timings
 
@@ -79,6 +80,8 @@ class Metrics:
             registry=registry,
         )
         self.ready = Gauge("quartet_ready", "1 if the server is ready, else 0.", registry=registry)
+        self.generation = GenerationFamilies(registry)
+        """Of text generation."""
         self._totals: dict[tuple[str, str], Totals] = {}
 
     def render(self) -> bytes:
