@@ -14,6 +14,7 @@ Dimension = int | str
 FLOAT = TensorProto.FLOAT
 INT64 = TensorProto.INT64
 BOOL = TensorProto.BOOL
+INT32 = TensorProto.INT32
 UINT8 = TensorProto.UINT8
 
 
@@ -47,8 +48,9 @@ class GraphBuilder:
     outermost graph, where ONNX Runtime finds them for subgraphs too and packs weights once.
     """
 
-    def __init__(self, shared: _Shared | None = None) -> None:
-        self._shared = shared or _Shared()
+    def __init__(self, outer: "GraphBuilder | None" = None) -> None:
+        self._outer = outer
+        self._shared: _Shared = outer._shared if outer else _Shared()
         self._nodes: list[NodeProto] = []
 
     def fresh(self, hint: str) -> str:
@@ -94,7 +96,11 @@ class GraphBuilder:
 
     def subgraph(self) -> "GraphBuilder":
         """A graph for an attribute of one of this graph's nodes."""
-        return GraphBuilder(self._shared)
+        return GraphBuilder(self)
+
+    def outermost(self) -> "GraphBuilder":
+        """The graph that all others lie in; itself if it is that."""
+        return self._outer.outermost() if self._outer else self
 
     def finish(self, name: str, inputs: Sequence[Value], outputs: Sequence[Value]) -> GraphProto:
         """The graph. Only the outermost one holds the initializers."""

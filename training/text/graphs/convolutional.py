@@ -11,7 +11,7 @@ import numpy as np
 
 from training.text.graphs.builder import FLOAT, GraphBuilder
 from training.text.graphs.network import BATCH, Carried, Reading, StateSpec
-from training.text.graphs.products import Arithmetic
+from training.text.graphs.products import Arithmetic, Matrix
 from training.text.graphs.weights import CausalConvolution, ConvolutionalWeights
 
 
@@ -94,8 +94,7 @@ class ConvolutionalNetwork:
         matrix = np.transpose(convolution.weight, (2, 1, 0)).reshape(taps * inputs, outputs)
         y = self._arithmetic.product(
             graph,
-            name,
-            matrix,
+            Matrix(name, matrix),
             graph.op("Reshape", taken, graph.constant([-1, taps * inputs])),
             graph.weight(f"{name}.bias", convolution.bias),
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from training.text.graphs.builder import FLOAT, Dimension, GraphBuilder, Value
-from training.text.graphs.products import Arithmetic
+from training.text.graphs.products import Arithmetic, Matrix
 from training.text.graphs.weights import Floats
 
 BATCH = "batch"
@@ -93,12 +93,13 @@ class Head:
 
     def __init__(self, weight: Floats, bias: Floats, arithmetic: Arithmetic) -> None:
         self.symbols = int(weight.shape[0])
-        self._weight, self._bias, self._arithmetic = weight.T, bias, arithmetic
+        self._weight = Matrix("head", weight.T)
+        self._bias, self._arithmetic = bias, arithmetic
 
     def scores(self, graph: GraphBuilder, operand: str) -> str:
         """float32 [rows, symbols]."""
         bias = graph.weight("head.bias", self._bias)
-        return self._arithmetic.product(graph, "head", self._weight, operand, bias)
+        return self._arithmetic.product(graph, self._weight, operand, bias)
 
 
 def rows_at(graph: GraphBuilder, sequence: str, index: str) -> str:

@@ -1,6 +1,7 @@
 """A stack of recurrent layers of one cell on an embedding."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from training.text.graphs.builder import FLOAT, INT64, GraphBuilder, Value
 from training.text.graphs.cells import LayerState, RecurrentStep
@@ -43,12 +44,11 @@ class RecurrentNetwork:
         """See ``Network``."""
         operand, after = "", []
         for layer, before in zip(self._layers, self._grouped(carried), strict=True):
-            x = (
-                layer.project(graph, operand)
+            state = (
+                layer.from_below(graph, operand, before)
                 if operand
-                else layer.look_up(graph, token, self._embedding)
+                else layer.from_symbol(graph, token, self._embedding, before)
             )
-            state = layer.step(graph, x, before)
             operand = state.operand
             after += [c.value for c in self._carried(state)]
         return operand, after
@@ -78,40 +78,45 @@ class RecurrentNetwork:
         costs less than holding its state still in each step.
         """
         layer = self._layers[index]
-        body = graph.subgraph()
+        taken = (
+            [
+                replace(part, value=self._over_time(graph, part.value, reading))
+                for part in layer.project(graph, below)
+            ]
+            if below
+            else [Carried(reading.tokens, INT64, (BATCH,))]
+        )
         carried = self._carried(before)
-        inner = [body.fresh("before") for _ in carried]
-        source = body.fresh("source")
-        if below:
-            shape = graph.op(
-                "Concat", graph.op("Shape", reading.tokens), graph.constant([-1]), axis=0
-            )
-            sequence = graph.op("Reshape", layer.project(graph, below), shape)
-            x, taken = source, Value(source, FLOAT, (BATCH, layer.gates))
-        else:
-            sequence = reading.tokens
-            x = layer.look_up(body, source, self._embedding)
-            taken = Value(source, INT64, (BATCH,))
-        state = layer.step(body, x, self._grouped(inner)[0])
-        after = self._carried(state)
-        copies = [body.op("Identity", c.value) for c in after]
+        body = graph.subgraph()
+        inputs = [Value(body.fresh("in"), c.type, c.shape) for c in (*carried, *taken)]
+        names = [value.name for value in inputs]
+        state = self._grouped(names[: len(carried)])[0]
+        source = names[len(carried) :]
+        after = self._carried(
+            layer.from_projection(body, source, state)
+            if below
+            else layer.from_symbol(body, source[0], self._embedding, state)
+        )
+        copies = [replace(c, value=body.op("Identity", c.value)) for c in after]
         results = graph.ops(
             "Scan",
             2 * len(carried),
-            *[c.value for c in carried],
-            sequence,
-            num_scan_inputs=1,
+            *[c.value for c in (*carried, *taken)],
+            num_scan_inputs=len(taken),
             body=body.finish(
                 f"layer_{index}",
-                [*(Value(n, c.type, c.shape) for n, c in zip(inner, carried, strict=True)), taken],
-                [
-                    *(Value(c.value, c.type, c.shape) for c in after),
-                    *(Value(n, c.type, c.shape) for n, c in zip(copies, after, strict=True)),
-                ],
+                inputs,
+                [Value(c.value, c.type, c.shape) for c in (*after, *copies)],
             ),
         )
         sequences = self._grouped(results[len(carried) :])[0]
         return sequences.operand, self._settle(graph, before, sequences, reading.length)
+
+    def _over_time(self, graph: GraphBuilder, rows: str, reading: Reading) -> str:
+        """[time * batch, n] -> [time, batch, n]."""
+        last = graph.constant([-1])
+        shape = graph.op("Concat", graph.op("Shape", reading.tokens), last, axis=0)
+        return graph.op("Reshape", rows, shape)
 
     def _settle(
         self, graph: GraphBuilder, before: LayerState, after: LayerState, length: str
