@@ -29,8 +29,8 @@ class SampleRequest:
     """>= 0 each; 0 always takes the likeliest symbol."""
     length: int
     """Symbols of each text, >= 1."""
-    prompt: str = "\n"
-    """What every text continues; at least one character of the vocabulary."""
+    prompt: str = ""
+    """What every text continues, in characters of the vocabulary; empty: ``begin_symbol``."""
     top_k: int = 0
     """Draw from the k likeliest symbols; 0: from all."""
     top_p: float = 1.0
@@ -44,10 +44,10 @@ def sample(model: CharModel, request: SampleRequest) -> Ids:
     """Indices [texts, length] of the texts, without the prompt.
 
     Text i draws the numbers of ``request.seed`` and stream i. ``model`` should be in eval mode on
-    the CPU. Raises ValueError for an empty prompt, or one that the vocabulary cannot write.
+    the CPU. Raises ValueError for a prompt that the vocabulary cannot write.
     """
     rows = len(request.temperatures)
-    prompt = _prompt_ids(model, request.prompt)
+    prompt = _prompt_ids(model, request.prompt or begin_symbol(model.symbols))
     read = torch.from_numpy(prompt).expand(rows, -1)
     state = model.initial_state(rows)
     if len(prompt) > 1:
@@ -73,6 +73,14 @@ def sample(model: CharModel, request: SampleRequest) -> Ids:
     return written
 
 
+def begin_symbol(symbols: Sequence[str]) -> str:
+    """What a model of this vocabulary reads first where there is no prompt.
+
+    A line's end, after which anything may begin; a space or the first symbol where there is none.
+    """
+    return next((symbol for symbol in "\n " if symbol in symbols), symbols[0])
+
+
 def decode(model: CharModel, ids: Ids) -> str:
     """The text of indices [length]."""
     return "".join(map(chr, model.code_points.numpy()[ids].tolist()))
@@ -81,7 +89,7 @@ def decode(model: CharModel, ids: Ids) -> str:
 def sample_sheet(
     model: CharModel,
     *,
-    prompt: str = "\n",
+    prompt: str = "",
     temperatures: Sequence[float] = TEMPERATURES,
     length: int = 400,
     seed: int = 0,
@@ -100,7 +108,5 @@ def sample_sheet(
 
 
 def _prompt_ids(model: CharModel, prompt: str) -> Ids:
-    if not prompt:
-        raise ValueError("prompt: expected at least one character")
     points = np.frombuffer(prompt.encode("utf-32-le"), "<u4").astype(np.uint32)
     return encode(points, model.code_points.numpy().astype(np.uint32))

@@ -9,7 +9,7 @@ import torch
 from quartet.philox import uniforms
 from training.text.config import TextConfig
 from training.text.model import CharModel, build_model
-from training.text.samples import SampleRequest, decode, sample, sample_sheet
+from training.text.samples import SampleRequest, begin_symbol, decode, sample, sample_sheet
 
 SYMBOLS = "\n abcdef"
 REQUEST = SampleRequest(temperatures=(1.0, 1.0, 0.5), length=24, seed=5)
@@ -72,8 +72,15 @@ def test_zero_temperature_and_one_candidate_take_the_likeliest(model: CharModel)
 def test_prompt_outside_the_vocabulary_is_refused(model: CharModel) -> None:
     with pytest.raises(ValueError, match="'x' is not in the vocabulary"):
         sample(model, replace(REQUEST, prompt="ax"))
-    with pytest.raises(ValueError, match="at least one character"):
-        sample(model, replace(REQUEST, prompt=""))
+
+
+def test_text_without_a_prompt_begins_after_a_line_end(model: CharModel) -> None:
+    assert sample(model, REQUEST).tolist() == sample(model, replace(REQUEST, prompt="\n")).tolist()
+
+
+@pytest.mark.parametrize(("symbols", "begin"), [("\n a", "\n"), (" a", " "), ("ab", "a")])
+def test_begin_symbol_is_the_nearest_to_a_line_end(symbols: str, begin: str) -> None:
+    assert begin_symbol(tuple(symbols)) == begin
 
 
 def test_sheet_shows_the_texts_as_indented_blocks(model: CharModel) -> None:
