@@ -64,6 +64,8 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.dynamic_batcher",
             "serving.sequence_life",
             "serving.sequences",
+            "serving.generator_check",
+            "serving.decoder",
             "serving.golden_check",
             "serving.warmup",
             "serving.tasks",

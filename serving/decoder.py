@@ -1,0 +1,193 @@
+"""The engine of a generator: its two graphs, and the table of states beside them.
+
+A run takes its rows' states out of the table into memory that is bound to the graph, runs, and puts
+the new states back. They go back only after the run has succeeded, so a run that fails changes no
+row. Inputs and outputs are bound by address: nothing is copied that need not be, and on a device
+the states never leave it.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from quartet.generation import (
+    ALTERNATIVES,
+    LENGTH,
+    LOG_PROBABILITIES,
+    TOKEN,
+    TOKENS,
+    TOP_LOG_PROBABILITIES,
+    TOP_TOKENS,
+    UNIFORM,
+)
+from serving.errors import InferenceFailed
+from serving.generation_types import Sampling
+from serving.generator_check import GeneratorLayout
+from serving.session import OnnxSession
+from serving.state_table import Blocks, StateTable
+from serving.token_scheduler import DecodeRun, PrefillRun, RowState, Run, RunResult
+from serving.types import Array
+
+_INTEGER_CONTROLS = frozenset(("top_k",))
+
+
+@dataclass(frozen=True, slots=True)
+class _Workspace:
+    """What one run at a time needs: bindings, and memory for the states around them."""
+
+    decode: onnxruntime.IOBinding
+    prefill: onnxruntime.IOBinding
+    before: Blocks
+    after: Blocks
+
+
+class OnnxDecoder:
+    """A ``StepEngine`` over ONNX Runtime.
+
+    Several threads may call ``execute`` at once, for different slots. As many workspaces are made
+    as there are ever runs at the same time; each is used again by the runs that follow.
+    """
+
+    def __init__(
+        self,
+        decode: OnnxSession,
+        prefill: OnnxSession,
+        layout: GeneratorLayout,
+        table: StateTable,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Serve two graphs that ``check_generator`` found to be ``layout``.
+
+        Args:
+            decode: the graph that writes.
+            prefill: the graph that reads.
+            layout: what they have.
+            table: of ``layout.states``, in the memory that the sessions compute in.
+            clock: seconds.
+        """
+        self._decode = decode
+        self._prefill = prefill
+        self._layout = layout
+        self._table = table
+        self._clock = clock
+        self._controls = tuple(
+            (name, np.int64 if name in _INTEGER_CONTROLS else np.float32, attrgetter(name))
+            for name in sorted(layout.controls)
+        )
+        self._free: deque[_Workspace] = deque()
+        self.slots = table.slots
+        self.top = layout.top
+
+    def execute(self, run: Run) -> RunResult:
+        """See ``StepEngine.execute``."""
+        started = self._clock()
+        space = self._workspace()
+        self._apply_moves(run)
+        self._table.gather(run.slots, space.before)
+        result = (
+            self._run_decode(run, space) if run.kind == "decode" else self._run_prefill(run, space)
+        )
+        snapshots = {row: self._table.read(run.slots[row]) for row in _snapshots(run)}
+        self._table.scatter(run.slots, space.after)
+        # After a failure the bindings are of unknown content: such a workspace is not used again.
+        self._free.append(space)
+        return RunResult(**result, snapshots=snapshots, seconds=self._clock() - started)
+
+    def read_state(self, slot: int) -> RowState:
+        """See ``StepEngine.read_state``."""
+        return self._table.read(slot)
+
+    def interrupt(self) -> None:
+        """Let every run, also those to come, end before its next operator."""
+        self._decode.interrupt()
+        self._prefill.interrupt()
+
+    def _apply_moves(self, run: Run) -> None:
+        try:
+            self._table.apply(run.moves)
+        except ValueError as error:
+            raise InferenceFailed(f"a state to continue from does not fit: {error}") from error
+
+    def _run_decode(self, run: DecodeRun, space: _Workspace) -> dict[str, Array]:
+        rows, steps = run.uniform.shape
+        binding = space.decode
+        _bind_input(binding, TOKEN, run.token)
+        _bind_input(binding, ALTERNATIVES, run.alternatives)
+        _bind_input(binding, UNIFORM, run.uniform)
+        for name, dtype, value_of in self._controls:
+            _bind_input(binding, name, _column(run.sampling, value_of, dtype))
+        _bind_states(binding, space, rows)
+        outputs: dict[str, Array] = {
+            TOKENS: np.empty((rows, steps), np.int64),
+            LOG_PROBABILITIES: np.empty((rows, steps), np.float32),
+            TOP_TOKENS: np.empty((rows, steps, self.top), np.int64),
+            TOP_LOG_PROBABILITIES: np.empty((rows, steps, self.top), np.float32),
+        }
+        for name, array in outputs.items():
+            _bind_output(binding, name, array)
+        self._decode.run_bound(binding)
+        # The arrays are the caller's from here on; the binding would still point to them.
+        binding.clear_binding_outputs()
+        return outputs
+
+    def _run_prefill(self, run: PrefillRun, space: _Workspace) -> dict[str, Array]:
+        rows, time_steps = run.tokens.shape
+        binding = space.prefill
+        _bind_input(binding, TOKENS, run.tokens)
+        _bind_input(binding, LENGTH, run.lengths)
+        _bind_states(binding, space, rows)
+        outputs: dict[str, Array] = {}
+        if run.score:
+            shape = (rows, time_steps, self._layout.symbols)
+            outputs[LOG_PROBABILITIES] = np.empty(shape, np.float32)
+            _bind_output(binding, LOG_PROBABILITIES, outputs[LOG_PROBABILITIES])
+        self._prefill.run_bound(binding)
+        binding.clear_binding_outputs()
+        return outputs
+
+    def _workspace(self) -> _Workspace:
+        """A free one; a new one if all are in use."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return _Workspace(
+                self._decode.new_binding(),
+                self._prefill.new_binding(),
+                self._table.blocks(self.slots),
+                self._table.blocks(self.slots),
+            )
+
+
+def _snapshots(run: Run) -> Sequence[int]:
+    return run.snapshots if run.kind == "decode" else ()
+
+
+def _bind_input(binding: onnxruntime.IOBinding, name: str, array: Array) -> None:
+    # The binding keeps a reference to the array.
+    binding.bind_cpu_input(name, np.ascontiguousarray(array))
+
+
+def _bind_output(binding: onnxruntime.IOBinding, name: str, array: Array) -> None:
+    """``array`` must live until the run has ended."""
+    binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+
+
+def _bind_states(binding: onnxruntime.IOBinding, space: _Workspace, rows: int) -> None:
+    for block in space.before:
+        block.bind_input(binding, rows)
+    for block in space.after:
+        block.bind_output(binding, rows)
+
+
+def _column(
+    sampling: Sequence[Sampling], value_of: Callable[[Sampling], float], dtype: Any
+) -> Array:
+    """One value a row."""
+    return np.array([value_of(one) for one in sampling], dtype)
