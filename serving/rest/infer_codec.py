@@ -124,7 +124,7 @@ def render_infer(call: InferCall, response: InferResponse) -> tuple[bytes, int |
         }
         if not call.binary.get(name, call.binary_default):
             entry["data"] = encode_json_tensor(tensor, name)
-            finite = finite and _is_finite(tensor)
+            finite = finite and is_finite(tensor)
         elif tensor.data.size:
             blob = encode_tensor(tensor)
             entry["parameters"] = {"binary_data_size": len(blob)}
@@ -142,7 +142,8 @@ def render_infer(call: InferCall, response: InferResponse) -> tuple[bytes, int |
     return b"".join((text, *blobs)), len(text)
 
 
-def _is_finite(tensor: Tensor) -> bool:
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no element is infinite or no number, so that every JSON reader takes them."""
     floats = tensor.datatype in (Datatype.FP32, Datatype.FP64)
     return not floats or bool(np.isfinite(tensor.data).all())
 
