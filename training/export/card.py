@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.export.spec import CardFacts
+from training.export.spec import CardFacts, Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,11 +14,14 @@ class PublishedVersion:
     number: int
     precision: str
     default: bool
+    file: str
+    """The file that holds the weights."""
     size_bytes: int
+    """Of that file."""
     validation: float
     test: float
     sha256: str
-    """Of model.onnx."""
+    """Of that file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +30,10 @@ class CardInputs:
 
     name: str
     facts: CardFacts
+    metric: Metric
     versions: Sequence[PublishedVersion]
-    evaluation: Mapping[str, Any]
-    """Report of the test split (``training.evaluation``)."""
+    evaluation: str
+    """Figures of the test split, Markdown."""
     speed: Sequence[Mapping[str, Any]]
     """``timing.Comparison`` as dicts; empty without an int8 candidate."""
     decision: str
@@ -51,11 +55,12 @@ def card_text(card: CardInputs) -> str:
         facts.data,
         f"Terms: {facts.terms}",
         "## Versions",
-        _versions(card.versions),
+        _versions(card.versions, card.metric),
         card.decision,
-        *_speed(card.speed),
+        *_speed(card.speed, facts.speed_unit),
         "## Measured on the test split",
-        _evaluation(card.evaluation),
+        card.evaluation,
+        *(part for title, text in facts.sections.items() for part in (f"## {title}", text)),
         "## Made by",
         "```sh\n" + "\n".join(card.commands.values()) + "\n```",
         "Configuration, seed, checksums of the data and versions of the tools stand in each "
@@ -64,25 +69,26 @@ def card_text(card: CardInputs) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _versions(versions: Sequence[PublishedVersion]) -> str:
+def _versions(versions: Sequence[PublishedVersion], metric: Metric) -> str:
     lines = [
-        "| version | precision | accuracy, validation | accuracy, test | model.onnx | SHA-256 |",
+        f"| version | precision | {metric.name}, validation | {metric.name}, test | "
+        f"{versions[0].file} | SHA-256 |",
         "|---|---|---|---|---|---|",
     ]
     for entry in versions:
         mark = " (default)" if entry.default else ""
         lines.append(
-            f"| {entry.number}{mark} | {entry.precision} | {entry.validation:.2%} | "
-            f"{entry.test:.2%} | {entry.size_bytes / 1e6:.2f} MB | `{entry.sha256}` |"
+            f"| {entry.number}{mark} | {entry.precision} | {metric.text(entry.validation)} | "
+            f"{metric.text(entry.test)} | {entry.size_bytes / 1e6:.2f} MB | `{entry.sha256}` |"
         )
     return "\n".join(lines)
 
 
-def _speed(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+def _speed(comparisons: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
     if not comparisons:
         return []
     lines = [
-        "| batch | float32, us a row | int8, us a row | int8 / float32 (quartiles) |",
+        f"| batch | float32, us a {unit} | int8, us a {unit} | int8 / float32 (quartiles) |",
         "|---|---|---|---|",
     ]
     for entry in comparisons:
@@ -96,21 +102,3 @@ def _speed(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
         "the exporting machine: absolute times vary from machine to machine, the ratio less."
     )
     return [note, "\n".join(lines)]
-
-
-def _evaluation(report: Mapping[str, Any]) -> str:
-    low, high = report["accuracy_interval_95"]
-    lines = [
-        f"In PyTorch, float32: accuracy {report['accuracy']:.2%} ({report['correct']} of "
-        f"{report['count']}; Wilson 95 % interval {low:.2%} to {high:.2%}), negative "
-        f"log-likelihood {report['nll']:.4f} nats, expected calibration error {report['ece']:.4f}.",
-        "",
-        "| class | precision | recall | F1 | support |",
-        "|---|---|---|---|---|",
-    ]
-    for label, row in report["per_class"].items():
-        lines.append(
-            f"| {label} | {row['precision']:.4f} | {row['recall']:.4f} | {row['f1']:.4f} | "
-            f"{row['support']} |"
-        )
-    return "\n".join(lines)

@@ -28,7 +28,8 @@ def main(argv: Sequence[str]) -> int:
             name=arguments.name or RunDirectory(arguments.run).read_config()[0],
             int8=arguments.int8,
         )
-        versions = export_run(open_run(arguments.run, arguments.data_dir), request)
+        run = open_run(arguments.run, arguments.data_dir)
+        versions = export_run(run, request)
     except (ConfigError, CheckpointError, DataError) as error:
         sys.stderr.write(f"quartet export: {error}\n")
         return 2
@@ -39,7 +40,8 @@ def main(argv: Sequence[str]) -> int:
         mark = ", the default" if entry.default else ""
         sys.stdout.write(
             f"{arguments.model_repo / request.name / str(entry.number)}: {entry.precision}{mark}; "
-            f"accuracy {entry.validation:.2%} validation, {entry.test:.2%} test\n"
+            f"{run.metric.name} {run.metric.text(entry.validation)} validation, "
+            f"{run.metric.text(entry.test)} test\n"
         )
     return 0
 
@@ -64,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         "--int8",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="also publish an int8 form if its validation accuracy is within 0.05 points of "
-        "float32's; default: yes",
+        help="also publish an int8 form if it is as good as float32 within the family's tolerance "
+        "(0.05 points of accuracy, 0.001 nats of loss) on the validation split; default: yes",
     )
     add_data_dir(parser)
     return parser

@@ -1,7 +1,5 @@
 """Runs a graph through PyTorch or ONNX Runtime behind the same signature, ``Predict``."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -49,16 +47,3 @@ def onnx_predict(model: onnx.ModelProto, *, optimize: bool = True) -> Predict:
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
     return predict
-
-
-def take_rows(arrays: Arrays, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The same rows of every array, in the order of ``rows`` (integers, repeats allowed)."""
-    return {name: np.ascontiguousarray(array[rows]) for name, array in arrays.items()}
-
-
-def row_count(arrays: Mapping[str, np.ndarray] | Arrays) -> int:
-    """Length of the batch axis. Raises ValueError where the arrays disagree."""
-    counts = {len(array) for array in arrays.values()}
-    if len(counts) != 1:
-        raise ValueError(f"arrays of one batch have different lengths: {sorted(counts)}")
-    return counts.pop()

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.export.engine import row_count, take_rows
 from training.export.errors import ExportError
-from training.export.predict import Arrays, Predict
+from training.export.predict import Arrays, Predict, row_count, take_rows
 
 BATCH_SIZES = (1, 2, 7, 64)
 """Batches compared: alone, the example's own size, an odd one, the server's largest."""

@@ -4,22 +4,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from quartet.artifact import (
-    CARD_FILE,
-    CONFIG_FILE,
-    LABELS_FILE,
-    MODEL_FILE,
-)
+from quartet.artifact import CARD_FILE, CONFIG_FILE, LABELS_FILE
 from training.evaluation.runner import stored_evaluation
 from training.export.card import CardInputs, PublishedVersion, card_text
-from training.export.engine import onnx_predict
 from training.export.errors import ExportError
-from training.export.model_config import config_text
 from training.export.publish import Publication
-from training.export.record import ExportRequest, common_record, write_version
-from training.export.spec import Exportable, ExportGraph
-from training.export.timing import compare_speed
-from training.export.variants import Choice, Variant, choose, make_float32, make_int8
+from training.export.record import ExportRequest, Figures, common_record, write_version
+from training.export.spec import Exportable, Variant
+from training.export.variants import Choice, check_drop, choose
 
 LOG = logging.getLogger(__name__)
 
@@ -39,18 +31,20 @@ def export_run(run: Exportable, request: ExportRequest) -> tuple[PublishedVersio
             f"{request.run_dir} has no test figures for its present weights, which the model card "
             f"states; run: quartet evaluate {request.run_dir}"
         )
-    graph = _only_graph(run)
-    choice = _prove(run, graph, request.int8)
-    tests = {v.precision: run.test_score(onnx_predict(v.model)) for v in choice.variants}
+    choice = _prove(run, request.int8)
+    tests = {variant.precision: run.test_figure(variant) for variant in choice.variants}
     context = common_record(request, evaluation, choice)
     with Publication(request.repository, request.name) as publication:
         versions = []
         for variant in choice.variants:
             number, folder = publication.add_version()
-            default = variant is choice.variants[-1]
-            versions.append(
-                write_version(folder, variant, number, tests[variant.precision], default, context)
+            figures = Figures(
+                number=number,
+                default=variant is choice.variants[-1],
+                metric=run.metric.name,
+                test=tests[variant.precision],
             )
+            versions.append(write_version(folder, variant, figures, context))
         publication.commit(
             {CARD_FILE: card_text(_card(run, request, choice, versions, context))},
             _kept_files(run, request, choice.variants[-1]),
@@ -58,29 +52,20 @@ def export_run(run: Exportable, request: ExportRequest) -> tuple[PublishedVersio
     return tuple(versions)
 
 
-def _only_graph(run: Exportable) -> ExportGraph:
-    graphs = run.graphs()
-    if len(graphs) != 1 or graphs[0].filename != MODEL_FILE:
-        names = ", ".join(graph.filename for graph in graphs)
-        raise ExportError(f"expected one graph called {MODEL_FILE}, the run has: {names}")
-    return graphs[0]
-
-
-def _prove(run: Exportable, graph: ExportGraph, int8: bool) -> Choice:
+def _prove(run: Exportable, int8: bool) -> Choice:
     """Every check that may refuse the export."""
-    float32 = make_float32(run, graph)
-    LOG.info("float32 equals PyTorch: %s", float32.parity.max_abs_difference)
+    float32 = run.float32()
+    for file, report in float32.parity.items():
+        LOG.info("float32 equals %s: %s: %s", report.reference, file, report.max_abs_difference)
     if not int8:
         return Choice(variants=(float32,), reason="int8 was not asked for.")
     try:
-        quantized = make_int8(run, graph, float32)
+        quantized = run.int8(float32)
+        check_drop(run.metric, float32, quantized)
     except ExportError as error:
         LOG.warning("%s", error)
         return Choice(variants=(float32,), reason=f"The default is float32: {error}.")
-    speed = compare_speed(
-        onnx_predict(float32.model), onnx_predict(quantized.model), graph.golden_inputs
-    )
-    choice = choose(float32, quantized, speed)
+    choice = choose(run.metric, float32, quantized, run.speed(float32, quantized))
     LOG.info("%s", choice.reason)
     return choice
 
@@ -95,8 +80,9 @@ def _card(
     return CardInputs(
         name=request.name,
         facts=run.card(),
+        metric=run.metric,
         versions=versions,
-        evaluation=context["evaluation"]["splits"]["test"],
+        evaluation=run.card_section(context["evaluation"]["splits"]["test"]),
         speed=context["speed"],
         decision=choice.reason,
         commands=context["commands"],
@@ -111,7 +97,7 @@ def _kept_files(run: Exportable, request: ExportRequest, variant: Variant) -> di
     """
     labels = run.labels()
     files = {
-        CONFIG_FILE: config_text(request.name, variant.model, LABELS_FILE if labels else ""),
+        CONFIG_FILE: run.config_text(request.name, variant),
         **({LABELS_FILE: "".join(f"{label}\n" for label in labels)} if labels else {}),
     }
     present = request.repository / request.name / LABELS_FILE

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quartet.artifact import GOLDEN_FILE, MODEL_FILE, RUN_FILE, save_golden
+from quartet.artifact import RUN_FILE, save_golden
 from training.export.card import PublishedVersion
-from training.export.variants import Choice, Variant
+from training.export.files import write_graphs
+from training.export.spec import Variant
+from training.export.variants import Choice
 from training.provenance import git_commit, package_versions, sha256_of
 from training.rundir import RunDirectory, write_json
 
@@ -59,39 +61,50 @@ def _commands(request: ExportRequest, summary: Mapping[str, Any]) -> dict[str, s
     return {name: text for name, text in commands.items() if text}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What a version is called and how good it is."""
+
+    number: int
+    default: bool
+    metric: str
+    """Name of the figures."""
+    test: float
+    """Figure on the test split, by ONNX Runtime."""
+
+
 def write_version(
-    folder: Path,
-    variant: Variant,
-    number: int,
-    test: float,
-    default: bool,
-    context: Mapping[str, Any],
+    folder: Path, variant: Variant, figures: Figures, context: Mapping[str, Any]
 ) -> PublishedVersion:
     """Fill one version folder."""
-    model, golden = folder / MODEL_FILE, folder / GOLDEN_FILE
-    model.write_bytes(variant.model.SerializeToString())
-    save_golden(golden, variant.golden)
-    checksums = {path.name: sha256_of(path) for path in (model, golden)}
+    paths = [*write_graphs(folder, variant.graphs)]
+    weights = paths[-1]
+    for file, golden in variant.goldens.items():
+        save_golden(folder / file, golden)
+        paths.append(folder / file)
+    checksums = {path.name: sha256_of(path) for path in paths}
+    reports = {file: report.as_dict() for file, report in variant.parity.items()}
     write_json(
         folder / RUN_FILE,
         {
             "precision": variant.precision,
-            "default": default,
+            "default": figures.default,
             "metrics": {
-                "validation": {"accuracy": variant.validation},
-                "test": {"accuracy": test},
+                "validation": {figures.metric: variant.validation},
+                "test": {figures.metric: figures.test},
             },
-            "parity": variant.parity.as_dict(),
+            "parity": reports if len(reports) > 1 else next(iter(reports.values())),
             "sha256": checksums,
             **context,
         },
     )
     return PublishedVersion(
-        number=number,
+        number=figures.number,
         precision=variant.precision,
-        default=default,
-        size_bytes=model.stat().st_size,
+        default=figures.default,
+        file=weights.name,
+        size_bytes=weights.stat().st_size,
         validation=variant.validation,
-        test=test,
-        sha256=checksums[MODEL_FILE],
+        test=figures.test,
+        sha256=checksums[weights.name],
     )

@@ -13,8 +13,7 @@ from statistics import median, quantiles
 
 import numpy as np
 
-from training.export.engine import row_count, take_rows
-from training.export.predict import Arrays, Predict
+from training.export.predict import Arrays, Predict, row_count, take_rows
 
 BATCH_SIZES = (1, 8, 32)
 

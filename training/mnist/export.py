@@ -1,8 +1,9 @@
 """Hands a trained run of family ``mnist`` to the exporter."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 
 from quartet.artifact import METADATA_KEY, ClassificationTask, ImageSpec, dump_task
 from training.data.mnist import Mnist, Split, load_mnist
+from training.evaluation.classification import card_section
 from training.export.predict import Arrays, Predict
+from training.export.single import SingleGraphRun
 from training.export.spec import CardFacts, ExportGraph
 from training.mnist.data import prepare
 from training.mnist.model import CLASSES, SIDE
@@ -35,7 +38,7 @@ class DigitClassifier(nn.Module):
         return torch.softmax(self.model(prepare(image)), dim=1)
 
 
-class MnistRun:
+class MnistRun(SingleGraphRun):
     """One run directory of family ``mnist``, with the data it is judged by.
 
     Args:
@@ -61,9 +64,9 @@ class MnistRun:
         """The digits as text, by index."""
         return LABELS
 
-    def graphs(self) -> tuple[ExportGraph, ...]:
-        """The one graph of the classifier."""
-        return (digit_graph(self._model),)
+    def graph(self) -> ExportGraph:
+        """The classifier."""
+        return digit_graph(self._model)
 
     def calibration_inputs(self, count: int) -> Iterator[Arrays]:
         """``count`` training pictures, or all if fewer, drawn with a fixed seed, by up to 100."""
@@ -80,6 +83,10 @@ class MnistRun:
     def test_score(self, predict: Predict) -> float:
         """Accuracy on the 10,000 test pictures."""
         return _accuracy(predict, self._data.test)
+
+    def card_section(self, figures: Mapping[str, Any]) -> str:
+        """Figures of a classifier."""
+        return card_section(figures)
 
     def card(self) -> CardFacts:
         """Facts for the model card."""

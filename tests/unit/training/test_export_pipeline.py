@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from quartet.artifact import ArtifactError, load_golden
+from training.evaluation.classification import card_section
 from training.evaluation.runner import EVALUATION_FILE, stored_evaluation
 from training.export.card import PublishedVersion
 from training.export.engine import onnx_predict
@@ -20,6 +21,7 @@ from training.export.errors import ExportError
 from training.export.pipeline import export_run
 from training.export.predict import Arrays, Predict
 from training.export.record import ExportRequest
+from training.export.single import SingleGraphRun
 from training.export.spec import CardFacts, ExportGraph
 from training.mnist.config import MnistConfig
 from training.mnist.export import digit_graph
@@ -37,28 +39,31 @@ TEST_REPORT = {
 }
 
 
-class FakeRun:
+class FakeRun(SingleGraphRun):
     """A small model with random weights and given scores."""
 
     def __init__(self, validation: tuple[float, ...] = (0.99, 0.99)) -> None:
         torch.manual_seed(3)
-        self.graph = digit_graph(build_model(MnistConfig.model_validate({"model": MODEL})))
+        self.digits = digit_graph(build_model(MnistConfig.model_validate({"model": MODEL})))
         self._validation = iter(validation)
 
-    def graphs(self) -> tuple[ExportGraph, ...]:
-        return (self.graph,)
+    def graph(self) -> ExportGraph:
+        return self.digits
 
     def labels(self) -> tuple[str, ...]:
         return tuple("0123456789")
 
     def calibration_inputs(self, count: int) -> Iterator[Arrays]:
-        yield self.graph.golden_inputs
+        yield self.digits.golden_inputs
 
     def validation_score(self, predict: Predict) -> float:
         return next(self._validation)
 
     def test_score(self, predict: Predict) -> float:
         return 0.985
+
+    def card_section(self, figures: Mapping[str, Any]) -> str:
+        return card_section(figures)
 
     def card(self) -> CardFacts:
         return CardFacts(
@@ -221,7 +226,7 @@ def test_export_refuses_a_repository_with_other_labels(request_: ExportRequest) 
 
 def test_export_leaves_nothing_when_the_graph_is_not_the_model(request_: ExportRequest) -> None:
     run = FakeRun()
-    run.graph.module.register_forward_hook(_noise)
+    run.digits.module.register_forward_hook(_noise)
     with pytest.raises(ExportError):
         export_run(run, request_)
     assert not request_.repository.exists()

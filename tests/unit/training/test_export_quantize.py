@@ -1,6 +1,7 @@
 """The int8 variant: its form, its refusal, the choice of the default."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -8,35 +9,36 @@ import pytest
 import torch
 from torch import nn
 
+from quartet.artifact import GOLDEN_FILE
 from training.export.engine import onnx_predict
 from training.export.errors import ExportError
 from training.export.predict import Arrays, Predict
 from training.export.quantize import quantize_int8, softmax_head
-from training.export.spec import CardFacts, ExportGraph
+from training.export.single import SingleGraphRun
+from training.export.spec import ACCURACY, ExportGraph, Metric, Variant
 from training.export.timing import Comparison
-from training.export.variants import Variant, choose, make_float32, make_int8
+from training.export.variants import check_drop, choose
 from training.mnist.config import MnistConfig
 from training.mnist.export import digit_graph
 from training.mnist.model import build_model
 
+LOSS = Metric(name="loss", higher_is_better=False, max_drop=0.001, unit=" nats")
 
-class FakeRun:
+
+class FakeRun(SingleGraphRun):
     """A run whose validation scores are given: first float32's, then int8's."""
 
     def __init__(self, *scores: float) -> None:
         self._scores = iter(scores)
         model = {"arch": "lenet", "channels": [4, 6], "hidden": [16]}
         torch.manual_seed(3)
-        self.graph = digit_graph(build_model(MnistConfig.model_validate({"model": model})))
+        self.digits = digit_graph(build_model(MnistConfig.model_validate({"model": model})))
 
-    def graphs(self) -> tuple[ExportGraph, ...]:
-        return (self.graph,)
-
-    def labels(self) -> tuple[str, ...]:
-        return ()
+    def graph(self) -> ExportGraph:
+        return self.digits
 
     def calibration_inputs(self, count: int) -> Iterator[Arrays]:
-        yield self.graph.golden_inputs
+        yield self.digits.golden_inputs
 
     def validation_score(self, predict: Predict) -> float:
         return next(self._scores)
@@ -44,16 +46,13 @@ class FakeRun:
     def test_score(self, predict: Predict) -> float:
         raise AssertionError("no decision may look at the test split")
 
-    def card(self) -> CardFacts:
-        raise AssertionError("not needed here")
-
 
 @pytest.fixture(scope="module")
 def variants() -> tuple[Variant, Variant]:
     torch.set_num_threads(1)
     run = FakeRun(0.9900, 0.9896)
-    float32 = make_float32(run, run.graph)
-    return float32, make_int8(run, run.graph, float32)
+    float32 = run.float32()
+    return float32, run.int8(float32)
 
 
 def initializers(model: onnx.ModelProto, kind: int) -> list[np.ndarray]:
@@ -96,7 +95,7 @@ def test_int8_keeps_tensors_metadata_and_standard_operators(
 
 
 def test_int8_is_close_to_float32(variants: tuple[Variant, Variant]) -> None:
-    inputs = variants[0].golden.inputs
+    inputs = variants[0].goldens[GOLDEN_FILE].inputs
     first, second = (
         np.asarray(onnx_predict(variant.model)(inputs)["probabilities"], np.float64)
         for variant in variants
@@ -104,16 +103,30 @@ def test_int8_is_close_to_float32(variants: tuple[Variant, Variant]) -> None:
     assert np.abs(first - second).max() < 0.02
 
 
-def test_int8_is_refused_with_its_numbers_when_validation_falls() -> None:
-    run = FakeRun(0.9900, 0.9894)
-    float32 = make_float32(run, run.graph)
+def test_int8_is_refused_with_its_numbers_when_validation_falls(
+    variants: tuple[Variant, Variant],
+) -> None:
     with pytest.raises(ExportError, match=r"98\.94% against float32's 99\.00%.*0\.06 points"):
-        make_int8(run, run.graph, float32)
+        check_drop(ACCURACY, *with_scores(variants, 0.9900, 0.9894))
 
 
-def test_int8_is_accepted_at_exactly_the_allowed_loss() -> None:
-    run = FakeRun(0.9900, 0.9895)
-    assert make_int8(run, run.graph, make_float32(run, run.graph)).validation == 0.9895
+def test_int8_is_accepted_at_exactly_the_allowed_loss(variants: tuple[Variant, Variant]) -> None:
+    check_drop(ACCURACY, *with_scores(variants, 0.9900, 0.9895))
+
+
+def test_int8_is_refused_when_a_figure_rises_that_should_be_low(
+    variants: tuple[Variant, Variant],
+) -> None:
+    check_drop(LOSS, *with_scores(variants, 1.45, 1.451))
+    check_drop(LOSS, *with_scores(variants, 1.45, 1.40))
+    with pytest.raises(ExportError, match=r"1\.4521 nats against float32's 1\.4500 nats.*0\.0021"):
+        check_drop(LOSS, *with_scores(variants, 1.45, 1.4521))
+
+
+def with_scores(
+    variants: tuple[Variant, Variant], float32: float, int8: float
+) -> tuple[Variant, Variant]:
+    return replace(variants[0], validation=float32), replace(variants[1], validation=int8)
 
 
 def speed(*ratios: float) -> list[Comparison]:
@@ -135,7 +148,7 @@ def speed(*ratios: float) -> list[Comparison]:
 def test_choose_makes_int8_the_default_when_it_is_faster_at_every_batch_size(
     variants: tuple[Variant, Variant], ratios: tuple[float, ...], winner: str
 ) -> None:
-    choice = choose(*variants, speed(*ratios))
+    choice = choose(ACCURACY, *variants, speed(*ratios))
     assert choice.variants[-1].precision == winner
     assert choice.reason.startswith(f"The default is {winner}")
     assert len(choice.variants) == 2
@@ -150,10 +163,10 @@ class NoWeights(nn.Module):
 
 def test_int8_is_refused_when_there_is_nothing_to_quantise() -> None:
     run = FakeRun(1.0)
-    graph = ExportGraph(**{**run.graph.__dict__, "module": NoWeights().eval()})
-    model = make_float32(run, graph).model
+    run.digits = replace(run.digits, module=NoWeights().eval())
+    model = run.float32().model
     with pytest.raises(ExportError, match="none of Conv, Gemm, MatMul"):
-        quantize_int8(model, [graph.golden_inputs])
+        quantize_int8(model, [run.digits.golden_inputs])
 
 
 def test_softmax_head_sees_through_a_bias_but_not_through_an_activation() -> None:

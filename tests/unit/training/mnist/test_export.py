@@ -37,7 +37,7 @@ def run(run_dir: Path, data_dir: Path) -> MnistRun:
 
 
 def test_classifier_prepares_pictures_as_training_does(run_dir: Path, tmp_path: Path) -> None:
-    graph = MnistRun(run_dir, tmp_path).graphs()[0]
+    graph = MnistRun(run_dir, tmp_path).graph()
     images = torch.from_numpy(np.asarray(graph.golden_inputs["image"]))
     module = graph.module
     assert isinstance(module, DigitClassifier)
@@ -76,7 +76,7 @@ def test_validation_score_is_the_evaluations_accuracy(
     predictions = MnistEvaluation(run_dir, data_dir).predictions("validation")
     accuracy = float((predictions.log_probabilities.argmax(1) == predictions.targets).mean())
     assert predictions.images.shape == (5000, 28, 28)
-    assert run.validation_score(torch_predict(run.graphs()[0])) == pytest.approx(accuracy)
+    assert run.validation_score(torch_predict(run.graph())) == pytest.approx(accuracy)
 
 
 @pytest.mark.data
