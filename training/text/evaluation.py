@@ -45,15 +45,15 @@ class TextEvaluation:
     """
 
     def __init__(self, run_dir: Path, data_dir: Path) -> None:
-        config, self._model = load_trained(run_dir)
+        config, self.model = load_trained(run_dir)
+        self.config = config.model_copy(update={"data_dir": data_dir})
         self._run_dir = run_dir
-        self._config = config.model_copy(update={"data_dir": data_dir})
 
     @cached_property
     def corpus(self) -> Corpus:
         """The text."""
-        corpus = load_corpus(self._config)
-        _check_same_text(corpus, self._run_dir, self._model.symbols)
+        corpus = load_corpus(self.config)
+        _check_same_text(corpus, self._run_dir, self.model.symbols)
         return corpus
 
     def data_checksums(self) -> dict[str, str]:
@@ -64,14 +64,14 @@ class TextEvaluation:
         """Loss beside that of the n-gram model, loss by context, copying; two pictures."""
         corpus = self.corpus
         text = corpus.test if split == "test" else corpus.validation
-        loss = stream_loss(self._model, text, self._config.data.validation_streams)
+        loss = stream_loss(self.model, text, self.config.data.validation_streams)
         figures: Figures = _loss_figures(loss, len(text) - 1)
         if split == "test":
-            held_out = stream_loss(self._model, corpus.held_out, streams=1)
+            held_out = stream_loss(self.model, corpus.held_out, streams=1)
             figures["held_out"] = _loss_figures(held_out, len(corpus.held_out) - 1)
         figures["ngram"] = self._ngram_figures(figures, text)
-        figures["context"] = context_losses(self._model, text)
-        figures["copying"] = measure_copying(self._model, _ids(corpus.train), _ids(text))
+        figures["context"] = context_losses(self.model, text)
+        figures["copying"] = measure_copying(self.model, _ids(corpus.train), _ids(text))
         return Evaluation(
             figures=figures,
             plots={
