@@ -63,7 +63,7 @@ def train_run(request: RunRequest) -> RunResult:
     with start_runtime(config.run, config.precision) as runtime, stop_on_signal() as stop:
         task = request.family.make_task(config, runtime)
         if not request.resume and runtime.group.leads:
-            request.run.create(request.family.name, config)
+            request.run.create(request.family.name, config, request.command)
         runtime.group.barrier()
         trainer = Trainer(task, config, request.run, runtime, stop=stop)
         if request.resume:
@@ -95,7 +95,7 @@ def summarise(
         "threads": torch.get_num_threads(),
         "processes": runtime.group.size,
         **task.facts(),
-        "command": request.command,
+        "command": request.run.first_command() or request.command,
         "versions": {**package_versions("torch", "numpy"), "quartet": __version__},
         "git_commit": commit,
     }

@@ -3,6 +3,7 @@
 ::
 
     config.json    effective configuration, and the family under "family"
+    command.txt    the command that began it, without this machine's folders
     metrics.jsonl  one line a measurement (training.loggers)
     best.pt        weights of the best validation (training.checkpoint)
     last.pt        all that a resumed run needs
@@ -43,6 +44,11 @@ class RunDirectory:
         return self.path / "config.json"
 
     @property
+    def command(self) -> Path:
+        """command.txt."""
+        return self.path / "command.txt"
+
+    @property
     def metrics(self) -> Path:
         """metrics.jsonl."""
         return self.path / "metrics.jsonl"
@@ -72,8 +78,12 @@ class RunDirectory:
         """Folder of TensorBoard's event files."""
         return self.path / "tensorboard"
 
-    def create(self, family: str, config: TrainingConfig) -> None:
-        """Make the folder and write config.json. Raises ConfigError if the run exists already."""
+    def create(self, family: str, config: TrainingConfig, command: str = "") -> None:
+        """Make the folder and write what was asked for.
+
+        Raises:
+            ConfigError: the run exists already.
+        """
         try:
             self.path.mkdir(parents=True)
         except FileExistsError:
@@ -83,6 +93,14 @@ class RunDirectory:
             ) from None
         values = config.model_dump(mode="json", exclude=MACHINE_KEYS)
         write_json(self.config, {"family": family, **values})
+        self.command.write_text(f"{command}\n", encoding="utf-8")
+
+    def first_command(self) -> str:
+        """The command that began the run, which is the one that repeats it; empty if unknown."""
+        try:
+            return self.command.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:  # a run of an earlier version
+            return ""
 
     def read_config(self) -> tuple[str, dict[str, Any]]:
         """Family and configuration values of an existing run. Raises ConfigError."""

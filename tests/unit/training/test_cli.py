@@ -38,8 +38,8 @@ def test_train_leaves_a_whole_run_directory(
     assert train(flags(mnist_dir, runs)) == 0
     run = runs / "mnist" / "lenet-seed1"
     assert {path.name for path in run.iterdir()} == {
-        "config.json", "metrics.jsonl", "best.pt", "last.pt", "summary.json", "curves.png",
-        "tensorboard",
+        "config.json", "command.txt", "metrics.jsonl", "best.pt", "last.pt", "summary.json",
+        "curves.png", "tensorboard",
     }  # fmt: skip
     out = capsys.readouterr().out
     assert "model.channels = [2, 3]" in out
@@ -80,6 +80,8 @@ def test_train_resumed_through_the_command_ends_at_the_same_weights(
     run = runs / "mnist" / "parts"
     assert load_checkpoint(run / "last.pt")["progress"]["step"] == 3
     assert train(["mnist", "--resume", str(run), "--data-dir", str(mnist_dir)]) == 0
+    command = json.loads((run / "summary.json").read_text())["command"]
+    assert "--resume" not in command, "the command that repeats a run is the one that began it"
     whole, parts = last_weights(runs / "mnist" / "whole"), last_weights(run)
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
