@@ -1,7 +1,7 @@
 """Evaluates a trained run of family ``text``; what ``quartet evaluate`` writes of it.
 
-A split's loss is read as validation reads it in training: ``data.validation_streams`` parallel
-streams, the state carried through each from zero. The whole held-out tenth of the text, validation
+A split's loss is read as validation reads it in training, but in float32 always:
+``data.validation_streams`` parallel streams, the state carried through each from zero. The whole held-out tenth of the text, validation
 and test, on which published figures are given, is read as one stream; it is measured with the test
 split alone, for it shows it.
 """
