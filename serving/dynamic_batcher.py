@@ -3,20 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
-
-import numpy as np
 
 from serving.batch_queue import BatchQueue, Entry, QueueRules
 from serving.errors import (
     DeadlineExceeded,
-    InferenceFailed,
     QueueFull,
     ServingError,
     ShuttingDown,
 )
+from serving.row_joining import as_serving_error, expiry, join_key, join_rows, split_rows
 from serving.scheduler import Finished, Work
 from serving.types import Array, Timings
 from serving.workers import WorkerPool
@@ -111,9 +109,9 @@ class DynamicBatcher:
         entry = Entry(
             payload=_Waiting(work, loop.create_future()),
             rows=work.rows,
-            key=_join_key(work),
+            key=join_key(work),
             arrived=now,
-            expires=_expiry(work, now),
+            expires=expiry(work, now),
         )
         try:
             self._queue.push(entry)
@@ -215,18 +213,6 @@ class DynamicBatcher:
             self._idle.set()
 
 
-def _join_key(work: Work) -> Hashable:
-    """Requests join if they have the same inputs of the same row shapes and want the same."""
-    return (work.outputs, *((name, array.shape[1:]) for name, array in work.inputs.items()))
-
-
-def _expiry(work: Work, now: float) -> float | None:
-    if work.queue_timeout_s is None:
-        return work.deadline
-    limit = now + work.queue_timeout_s
-    return limit if work.deadline is None else min(limit, work.deadline)
-
-
 def _too_late(entry: Entry[_Waiting], now: float) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"Request timeout expired after {now - entry.arrived:.3f} s in the queue"
@@ -247,11 +233,11 @@ def _run_batch(engine: Engine, batch: _Batch, clock: Callable[[], float]) -> _Ra
     works = [entry.payload.work for entry in batch]
     started = joined = ran = clock()
     try:
-        inputs = _join(works)
+        inputs = join_rows(works)
         joined = clock()
         outputs = engine.run(inputs, works[0].outputs)
         ran = clock()
-        results: list[Mapping[str, Array] | ServingError] = list(_split(works, outputs))
+        results: list[Mapping[str, Array] | ServingError] = list(split_rows(works, outputs))
     except Exception as error:  # noqa: BLE001  a scheduler fails its batch and goes on
         if len(batch) > 1:
             logger.warning("a batch failed, its %d requests run alone: %s", len(batch), error)
@@ -263,39 +249,5 @@ def _run_batch(engine: Engine, batch: _Batch, clock: Callable[[], float]) -> _Ra
                 output_s=sum(one.output_s for one in alone),
             )
         ran = clock()
-        results = [_as_serving_error(error)]
+        results = [as_serving_error(error)]
     return _Ran(results, joined - started, ran - joined, clock() - ran)
-
-
-def _as_serving_error(error: Exception) -> ServingError:
-    if isinstance(error, ServingError):
-        return error
-    failure = InferenceFailed("the engine failed; the server's log has the reason")
-    failure.__cause__ = error
-    return failure
-
-
-def _join(works: Sequence[Work]) -> Mapping[str, Array]:
-    if len(works) == 1:
-        return works[0].inputs
-    return {name: np.concatenate([work.inputs[name] for work in works]) for name in works[0].inputs}
-
-
-def _split(works: Sequence[Work], outputs: Sequence[Array]) -> list[Mapping[str, Array]]:
-    names = works[0].outputs
-    if len(works) == 1:
-        return [dict(zip(names, outputs, strict=True))]
-    rows = sum(work.rows for work in works)
-    for name, array in zip(names, outputs, strict=True):
-        if array.ndim == 0 or array.shape[0] != rows:
-            raise InferenceFailed(
-                f"output {name!r} has shape {list(array.shape)} for a batch of {rows} rows: its "
-                "first axis is no batch axis; set max_batch_size: 0 in config.pbtxt"
-            )
-    results: list[Mapping[str, Array]] = []
-    start = 0
-    for work in works:
-        stop = start + work.rows
-        results.append({n: a[start:stop] for n, a in zip(names, outputs, strict=True)})
-        start = stop
-    return results

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from quartet.config import ConfigError
 from serving.batch_queue import QueueRules
 from serving.model_config import BatchingConfig, ModelConfig, TensorConfig
+from serving.sequence_plan import SequencePlan, resolve_sequences, visible
 from serving.types import TensorSpec
 
 
@@ -24,13 +25,15 @@ class EffectiveConfig:
     """How one model version is served."""
 
     inputs: tuple[TensorSpec, ...]
-    """Full shapes, batch axis included."""
+    """Full shapes, batch axis included. Without states and controls of a stateful model."""
     outputs: tuple[TensorSpec, ...]
     max_batch_size: int
     """0: the model does not batch."""
     rules: QueueRules
     default_timeout_s: float | None
     allow_timeout_override: bool
+    sequences: SequencePlan | None = None
+    """Of a stateful model: what is kept between the requests of a sequence."""
 
     @property
     def batches(self) -> bool:
@@ -64,9 +67,13 @@ def resolve_config(
             f"{_first_fixed(inputs, outputs)} is not free in the graph; set max_batch_size: 0"
         )
     batches = max_batch_size > 0
+    sequences = _sequences(config, inputs, outputs, max_batch_size, defaults)
+    if sequences is not None:
+        inputs = visible(inputs, sequences.hidden_inputs, ())
+        outputs = visible(outputs, sequences.hidden_outputs, (o.name for o in config.outputs))
     # A config without dynamic_batching asks for no joining; a model without config gets it.
     batching = config.batching
-    if batching is None and config.max_batch_size is None:
+    if batching is None and config.max_batch_size is None and sequences is None:
         batching = BatchingConfig(max_queue_delay_s=defaults.max_queue_delay_s)
     return EffectiveConfig(
         inputs=_joined("input", config.inputs, inputs, batches, all_required=True),
@@ -74,8 +81,37 @@ def resolve_config(
         max_batch_size=max_batch_size,
         rules=_rules(batching, max_batch_size, defaults),
         default_timeout_s=batching.default_timeout_s if batching else None,
-        allow_timeout_override=batching.allow_timeout_override if batching else False,
+        # A step that runs out of time never happened, so a sequence's client may set the limit.
+        allow_timeout_override=(
+            batching.allow_timeout_override if batching else sequences is not None
+        ),
+        sequences=sequences,
     )
+
+
+def _sequences(
+    config: ModelConfig,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    max_batch_size: int,
+    defaults: BatchingDefaults,
+) -> SequencePlan | None:
+    if config.sequences is None:
+        return None
+    plan = resolve_sequences(
+        config.sequences,
+        inputs,
+        outputs,
+        max_batch_size=max_batch_size,
+        max_queued_steps=defaults.max_queue_rows,
+    )
+    for tensor in config.inputs:
+        if tensor.name in plan.hidden_inputs:
+            raise ConfigError(
+                f"input {tensor.name!r} is a state or a control of sequence_batching, which no "
+                "client gives; leave it out of input"
+            )
+    return plan
 
 
 def _rules(

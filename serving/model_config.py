@@ -6,6 +6,7 @@ The fields carry Triton's names where Triton has the concept, so that what an op
 from dataclasses import dataclass, field
 from typing import Literal
 
+from serving.sequence_config import SequenceConfig
 from serving.types import Datatype
 
 
@@ -97,6 +98,8 @@ class ModelConfig:
     inputs: tuple[TensorConfig, ...] = ()
     outputs: tuple[TensorConfig, ...] = ()
     batching: BatchingConfig | None = None
+    sequences: SequenceConfig | None = None
+    """Of a stateful model; then ``batching`` is None."""
     instances: tuple[InstanceGroup, ...] = ()
     version_policy: VersionPolicy = VersionPolicy()
     default_model_filename: str = ""

@@ -14,11 +14,10 @@ Where this server reads a value its own way:
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from quartet.config import ConfigError
 from serving.model_config import (
     BatchingConfig,
     InstanceGroup,
@@ -29,18 +28,14 @@ from serving.model_config import (
     WarmupInput,
 )
 from serving.pb.inference import model_config_pb2 as pb
+from serving.pbtxt_fields import FieldChecks
+from serving.pbtxt_sequences import SEQUENCE_FIELDS, read_sequences
 from serving.prototext import FieldTree, parse_file, set_fields
-from serving.types import DATATYPES, Datatype
+from serving.sequence_config import SequenceConfig
 
 PLATFORM: Final = "onnxruntime_onnx"
 """What Triton calls this kind of model; tools and people match on it."""
 BACKEND: Final = "onnxruntime"
-
-_DATATYPES: Final[Mapping[int, Datatype]] = {
-    value: DATATYPES["BYTES" if name == "TYPE_STRING" else name.removeprefix("TYPE_")]
-    for name, value in pb.DataType.items()
-    if name != "TYPE_INVALID"
-}
 
 # The fields acted upon, or harmless as a group's name is.
 _TENSOR: Final[FieldTree] = dict.fromkeys(("name", "data_type", "dims"))
@@ -60,6 +55,7 @@ _ACTED_UPON: Final[FieldTree] = {
             ("default_timeout_microseconds", "allow_timeout_override", "max_queue_size")
         ),
     },
+    "sequence_batching": SEQUENCE_FIELDS,
 }  # fmt: skip
 
 
@@ -83,6 +79,7 @@ class _Reader:
 
     def __init__(self, path: Path, message: pb.ModelConfig) -> None:
         self._path = path
+        self._fields = FieldChecks(path)
         self._message = message
         self._max_rows = message.max_batch_size if message.HasField("max_batch_size") else None
 
@@ -90,7 +87,7 @@ class _Reader:
         message = self._message
         self._check_identity()
         if self._max_rows is not None and self._max_rows < 0:
-            self._fail("max_batch_size", f"must be >= 0, got {self._max_rows}")
+            self._fields.fail("max_batch_size", f"must be >= 0, got {self._max_rows}")
         return ModelConfig(
             name=message.name,
             platform=message.platform,
@@ -99,9 +96,10 @@ class _Reader:
             inputs=self._tensors("input", message.input),
             outputs=self._tensors("output", message.output),
             batching=self._batching(),
+            sequences=self._sequences(),
             instances=tuple(self._instances()),
             version_policy=self._version_policy(),
-            default_model_filename=self._file_name(
+            default_model_filename=self._fields.file_name(
                 "default_model_filename", message.default_model_filename
             ),
             parameters={
@@ -111,17 +109,16 @@ class _Reader:
             ignored=tuple(dict.fromkeys(set_fields(message, outside=_ACTED_UPON))),
         )
 
-    def _fail(self, field: str, text: str) -> NoReturn:
-        raise ConfigError(f"{self._path}: {field}: {text}")
-
     def _check_identity(self) -> None:
         message, folder = self._message, self._path.absolute().parent.name
         if message.name and message.name != folder:
-            self._fail("name", f"must be the folder's name '{folder}', got '{message.name}'")
+            self._fields.fail("name", f"must be the folder's name '{folder}', got '{message.name}'")
         if message.backend not in ("", BACKEND):
-            self._fail("backend", f"'{message.backend}' is not served, expected '{BACKEND}'")
+            self._fields.fail("backend", f"'{message.backend}' is not served, expected '{BACKEND}'")
         if message.platform not in ("", PLATFORM):
-            self._fail("platform", f"'{message.platform}' is not served, expected '{PLATFORM}'")
+            self._fields.fail(
+                "platform", f"'{message.platform}' is not served, expected '{PLATFORM}'"
+            )
 
     def _tensors(
         self, block: str, messages: Sequence[pb.ModelInput | pb.ModelOutput]
@@ -129,46 +126,37 @@ class _Reader:
         tensors = tuple(
             self._tensor(f"{block}[{index}]", message) for index, message in enumerate(messages)
         )
-        self._check_unique(block, [tensor.name for tensor in tensors])
+        self._fields.check_unique(block, [tensor.name for tensor in tensors])
         return tensors
 
     def _tensor(self, field: str, message: pb.ModelInput | pb.ModelOutput) -> TensorConfig:
         if not message.name:
-            self._fail(f"{field}.name", "must be given")
+            self._fields.fail(f"{field}.name", "must be given")
         field = f"{field} '{message.name}'"
-        dims = self._dims(f"{field}.dims", message.dims)
+        dims = self._fields.dims(f"{field}.dims", message.dims)
         if message.HasField("reshape"):
             dims = self._reshaped(f"{field}.reshape.shape", dims, message.reshape.shape)
         labels = message.label_filename if isinstance(message, pb.ModelOutput) else ""
         return TensorConfig(
             name=message.name,
-            datatype=self._datatype(f"{field}.data_type", message.data_type),
+            datatype=self._fields.datatype(f"{field}.data_type", message.data_type),
             dims=dims,
             optional=isinstance(message, pb.ModelInput) and message.optional,
-            label_filename=self._existing(f"{field}.label_filename", labels, self._path.parent),
+            label_filename=self._fields.existing(
+                f"{field}.label_filename", labels, self._path.parent
+            ),
         )
-
-    def _datatype(self, field: str, value: int) -> Datatype:
-        if value not in _DATATYPES:
-            self._fail(field, "must be given, for instance TYPE_FP32")
-        return _DATATYPES[value]
-
-    def _dims(self, field: str, values: Iterable[int]) -> tuple[int, ...]:
-        dims = tuple(values)
-        if not dims:
-            self._fail(field, "must be given; sizes >= 1, or -1 for any")
-        if any(size < 1 and size != -1 for size in dims):
-            self._fail(field, f"sizes must be >= 1, or -1 for any, got {list(dims)}")
-        return dims
 
     def _reshaped(
         self, field: str, dims: tuple[int, ...], values: Iterable[int]
     ) -> tuple[int, ...]:
         shape = tuple(values)
         if shape:
-            self._dims(field, shape)
+            self._fields.dims(field, shape)
         if -1 not in (*dims, *shape) and math.prod(dims) != math.prod(shape):
-            self._fail(field, f"must hold as many elements as dims {list(dims)}, got {list(shape)}")
+            self._fields.fail(
+                field, f"must hold as many elements as dims {list(dims)}, got {list(shape)}"
+            )
         return shape
 
     def _batching(self) -> BatchingConfig | None:
@@ -179,7 +167,7 @@ class _Reader:
         for size in message.preferred_batch_size:
             if size < 1 or (self._max_rows is not None and size > self._max_rows):
                 limit = "max_batch_size" if self._max_rows is None else self._max_rows
-                self._fail(
+                self._fields.fail(
                     "dynamic_batching.preferred_batch_size", f"must be in 1..{limit}, got {size}"
                 )
         return BatchingConfig(
@@ -191,6 +179,11 @@ class _Reader:
             preserve_ordering=message.preserve_ordering,
         )
 
+    def _sequences(self) -> SequenceConfig | None:
+        if not self._message.HasField("sequence_batching"):
+            return None
+        return read_sequences(self._fields, self._message.sequence_batching, self._max_rows)
+
     def _instances(self) -> Iterator[InstanceGroup]:
         kinds: dict[int, Any] = {
             pb.ModelInstanceGroup.KIND_CPU: "cpu",
@@ -200,11 +193,11 @@ class _Reader:
             field = f"instance_group[{index}]"
             kind = kinds.get(group.kind, "auto")
             if group.count < 0:
-                self._fail(f"{field}.count", f"must be >= 1, got {group.count}")
+                self._fields.fail(f"{field}.count", f"must be >= 1, got {group.count}")
             if any(gpu < 0 for gpu in group.gpus):
-                self._fail(f"{field}.gpus", f"must be >= 0, got {list(group.gpus)}")
+                self._fields.fail(f"{field}.gpus", f"must be >= 0, got {list(group.gpus)}")
             if kind == "cpu" and group.gpus:
-                self._fail(f"{field}.gpus", "must be absent when kind is KIND_CPU")
+                self._fields.fail(f"{field}.gpus", "must be absent when kind is KIND_CPU")
             yield InstanceGroup(count=group.count or 1, kind=kind, gpus=tuple(group.gpus))
 
     def _version_policy(self) -> VersionPolicy:
@@ -216,8 +209,10 @@ class _Reader:
                 versions = tuple(policy.specific.versions)
                 field = "version_policy.specific.versions"
                 if not versions or min(versions) < 1:
-                    self._fail(field, f"must be one or more integers >= 1, got {list(versions)}")
-                self._check_unique(field, versions)
+                    self._fields.fail(
+                        field, f"must be one or more integers >= 1, got {list(versions)}"
+                    )
+                self._fields.check_unique(field, versions)
                 return VersionPolicy(kind="specific", versions=versions)
         return VersionPolicy(num_versions=policy.latest.num_versions or 1)
 
@@ -226,7 +221,9 @@ class _Reader:
             field = f"model_warmup[{index}]"
             limit = 1 if self._max_rows == 0 else self._max_rows
             if limit is not None and message.batch_size > limit:
-                self._fail(f"{field}.batch_size", f"must be <= {limit}, got {message.batch_size}")
+                self._fields.fail(
+                    f"{field}.batch_size", f"must be <= {limit}, got {message.batch_size}"
+                )
             yield Warmup(
                 name=message.name,
                 batch_size=0 if self._max_rows == 0 else message.batch_size or 1,
@@ -245,30 +242,17 @@ class _Reader:
         }
         chosen = message.WhichOneof("input_data_type")
         if chosen not in kinds:
-            self._fail(field, f"must set one of {', '.join(k for k in kinds if k)}")
+            self._fields.fail(field, f"must set one of {', '.join(k for k in kinds if k)}")
         dims = tuple(message.dims)
         if any(size < 1 for size in dims):
-            self._fail(f"{field}.dims", f"sizes must be >= 1, got {list(dims)}")
+            self._fields.fail(f"{field}.dims", f"sizes must be >= 1, got {list(dims)}")
         file = message.input_data_file
         return WarmupInput(
             name=name,
-            datatype=self._datatype(f"{field}.data_type", message.data_type),
+            datatype=self._fields.datatype(f"{field}.data_type", message.data_type),
             dims=dims,
             kind=kinds[chosen],
-            file=self._existing(f"{field}.input_data_file", file, self._path.parent / "warmup"),
+            file=self._fields.existing(
+                f"{field}.input_data_file", file, self._path.parent / "warmup"
+            ),
         )
-
-    def _check_unique(self, field: str, values: Sequence[object]) -> None:
-        repeated = sorted({str(value) for value in values if values.count(value) > 1})
-        if repeated:
-            self._fail(field, f"must not repeat {', '.join(repeated)}")
-
-    def _file_name(self, field: str, name: str) -> str:
-        if name and (Path(name).name != name or name == ".."):
-            self._fail(field, f"must be a file name without folders, got '{name}'")
-        return name
-
-    def _existing(self, field: str, name: str, folder: Path) -> str:
-        if self._file_name(field, name) and not (folder / name).is_file():
-            self._fail(field, f"no file '{name}' in {folder}")
-        return name

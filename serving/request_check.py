@@ -6,7 +6,8 @@ import numpy as np
 
 from serving.effective_config import EffectiveConfig
 from serving.errors import InvalidInput, NotSupported
-from serving.scheduler import Work
+from serving.scheduler import SequenceStep, Work
+from serving.sequence_step import read_sequence_step
 from serving.types import Array, Datatype, InferRequest, ParameterValue, Tensor, TensorSpec
 
 RESERVED_PREFIX = "triton_"
@@ -54,12 +55,14 @@ class RequestChecker:
         """
         self._check_names(request.inputs)
         arrays = {name: self._checked_input(name, t) for name, t in request.inputs.items()}
+        rows = self._rows(arrays) if self._config.batches else 1
         return Work(
             inputs=arrays,
-            rows=self._rows(arrays) if self._config.batches else 1,
+            rows=rows,
             outputs=self._outputs(request.outputs),
             deadline=request.deadline,
             queue_timeout_s=self._queue_timeout(request.parameters),
+            sequence=self._sequence(request.parameters, rows),
         )
 
     def _check_names(self, inputs: Mapping[str, Tensor]) -> None:
@@ -95,6 +98,8 @@ class RequestChecker:
         return tensor.data
 
     def _rows(self, arrays: Mapping[str, Array]) -> int:
+        if self._config.sequences is not None and not arrays:
+            return 1  # a graph of nothing but states and controls
         rows = _NO_ROWS
         for name, array in arrays.items():
             if rows == _NO_ROWS:
@@ -112,6 +117,18 @@ class RequestChecker:
                 f"for {self._name!r}, got {rows}"
             )
         return rows
+
+    def _sequence(self, parameters: Mapping[str, ParameterValue], rows: int) -> SequenceStep | None:
+        """The step that the request is; None for a model without state, as Triton has it."""
+        plan = self._config.sequences
+        if plan is None:
+            return None
+        if rows != 1:
+            raise InvalidInput(
+                f"inference request to model '{self._name}' must specify batch-size 1 due to "
+                f"requirements of sequence batcher, got {rows}"
+            )
+        return read_sequence_step(self._name, parameters, plan.id_type)
 
     def _outputs(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
         for name in wanted:

@@ -22,6 +22,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.types",
             "serving.settings",
             "serving.model_config",
+            "serving.sequence_config",
             "serving.request_id",
             "serving.logs",
             "serving.triton_metrics",
@@ -53,6 +54,8 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.images",
             "serving.prototext",
             "serving.pbtxt",
+            "serving.pbtxt_fields",
+            "serving.pbtxt_sequences",
         ),
     ),
     (
@@ -63,6 +66,11 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.request_check",
             "serving.dynamic_batcher",
             "serving.sequence_life",
+            "serving.sequence_plan",
+            "serving.sequence_step",
+            "serving.row_joining",
+            "serving.stateful_engine",
+            "serving.sequence_batcher",
             "serving.sequences",
             "serving.generator_check",
             "serving.decoder",
@@ -74,6 +82,9 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
     (
         "models: one version built from its folder, all of a repository",
         (
+            "serving.loaded_model",
+            "serving.version_source",
+            "serving.loading_tensors",
             "serving.loading",
             "serving.repository",
         ),

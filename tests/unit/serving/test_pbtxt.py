@@ -144,7 +144,10 @@ def test_read_config_reads_version_policy(folder: Path, text: str, policy: Versi
     ("text", "ignored"),
     [
         ("optimization { graph { level: 1 } }", ("optimization",)),
-        ("sequence_batching { }", ("sequence_batching",)),
+        (
+            "sequence_batching { iterative_sequence: true }",
+            ("sequence_batching.iterative_sequence",),
+        ),
         ('ensemble_scheduling { step { model_name: "a" } }', ("ensemble_scheduling",)),
         ("response_cache { enable: true }", ("response_cache",)),
         ("response_cache { enable: false }", ()),

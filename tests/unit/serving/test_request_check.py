@@ -11,6 +11,9 @@ from serving.batch_queue import QueueRules
 from serving.effective_config import EffectiveConfig
 from serving.errors import InvalidInput
 from serving.request_check import RequestChecker
+from serving.scheduler import SequenceStep
+from serving.sequence_life import SequenceRules
+from serving.sequence_plan import SequencePlan
 from serving.types import Datatype, InferRequest, Tensor, TensorSpec
 
 CONFIG = EffectiveConfig(
@@ -152,3 +155,34 @@ def test_check_turns_bytes_into_text() -> None:
 def test_check_refuses_bytes_that_are_not_text() -> None:
     with pytest.raises(InvalidInput, match=r"input 'x' .* whose elements are UTF-8; got bytes"):
         text_checker().check(request(inputs=text(b"a", b"\xff")))
+
+
+STATEFUL = SequencePlan(states=(), initial={}, controls=(), rules=SequenceRules(slots=1))
+
+
+def test_check_names_the_sequence_of_a_stateful_model() -> None:
+    parameters = {"sequence_id": 5, "sequence_start": True, "sequence_end": False}
+    work = checker(sequences=STATEFUL).check(request(parameters=parameters))
+    assert work.sequence == SequenceStep(id=5, start=True)
+
+
+def test_check_refuses_several_rows_of_a_sequence() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        checker(sequences=STATEFUL).check(
+            request(inputs={"x": floats(2, 2)}, parameters={"sequence_id": 5})
+        )
+    assert caught.value.message == (
+        "inference request to model 'm' must specify batch-size 1 due to requirements of "
+        "sequence batcher, got 2"
+    )
+
+
+def test_check_takes_no_input_when_a_stateful_model_has_none() -> None:
+    work = checker(sequences=STATEFUL, inputs=()).check(
+        request(inputs={}, parameters={"sequence_id": 5})
+    )
+    assert work.rows == 1
+
+
+def test_check_ignores_sequence_parameters_of_a_model_without_state() -> None:
+    assert checker().check(request(parameters={"sequence_id": 5})).sequence is None
