@@ -19,7 +19,7 @@ from serving.effective_config import BatchingDefaults
 from serving.grpc.server import GrpcServer
 from serving.http_server import HttpListener
 from serving.images import ImageLimits
-from serving.loading import Engines
+from serving.loaded_model import Engines
 from serving.metrics import Metrics
 from serving.providers import choose_device
 from serving.repository import ModelRepository
@@ -172,6 +172,7 @@ def build_engines(settings: ServerSettings, metrics: Metrics) -> Engines:
             max_queue_rows=settings.max_queue_rows,
         ),
         metrics=metrics,
+        generation=settings.generation,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from serving.errors import NotSupported
 from serving.images import ImageLimits, is_tiny
-from serving.loading import LoadedModel
+from serving.loaded_model import LoadedModel
 from serving.scheduler import Finished, Scheduler, Work
 from serving.tasks.image_classification import ImageClassifier, missing_declaration
 from serving.types import ClassifyRequest, InferRequest, Prediction, Tensor, Timings

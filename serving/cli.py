@@ -99,7 +99,7 @@ def _describe(entry: VersionEntry) -> dict[str, Any]:
         "state": entry.state,
         "inputs": {s.name: [s.datatype.wire, *s.shape] for s in model.config.inputs},
         "outputs": {s.name: [s.datatype.wire, *s.shape] for s in model.config.outputs},
-        "task": model.classifier.task.task if model.classifier else None,
+        "task": model.task,
         **model.properties,
     }
 

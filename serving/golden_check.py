@@ -1,15 +1,32 @@
 """Replays a model's golden inputs at load: proof of the export on this device, and warm-up."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import EllipsisType
 
 import numpy as np
 
-from quartet.artifact import Golden
+from quartet.artifact import ArtifactError, Golden, load_golden
 from quartet.config import ConfigError
 from serving.dynamic_batcher import Engine
 from serving.effective_config import EffectiveConfig
+from serving.errors import InferenceFailed
 from serving.types import Array
+
+
+def check_golden_file(engine: Engine, config: EffectiveConfig, file: Path) -> str:
+    """Replay ``file``, if there is one; what was proved, in words.
+
+    Raises:
+        ConfigError: the file is damaged, the engine failed on it, or as ``check_golden``.
+    """
+    if not file.is_file():
+        return "no golden file"
+    try:
+        worst = check_golden(engine, config, load_golden(file))
+    except (ArtifactError, InferenceFailed) as error:
+        raise ConfigError(str(error)) from error
+    return f"passed, largest difference {worst:.2g}"
 
 
 def check_golden(engine: Engine, config: EffectiveConfig, golden: Golden) -> float:

@@ -13,7 +13,8 @@ from pathlib import Path
 from quartet.artifact import CONFIG_FILE
 from quartet.config import ConfigError
 from serving.errors import InvalidInput, ModelNotFound, ModelNotReady
-from serving.loading import Engines, LoadedModel, load_version
+from serving.loaded_model import Engines, LoadedModel
+from serving.loading import load_version
 from serving.model_config import ModelConfig, VersionPolicy
 from serving.pbtxt import read_config
 
@@ -123,12 +124,12 @@ class ModelRepository:
     async def drain(self) -> None:
         """Wait until no model has work."""
         for model in self.ready_models():
-            await model.scheduler.drain()
+            await model.drain()
 
     def close(self) -> None:
         """Fail what still waits, and end what still runs."""
         for model in self.ready_models():
-            model.scheduler.close()
+            model.close()
             model.interrupt()
 
     @staticmethod

@@ -15,7 +15,7 @@ from quartet import __version__
 from serving.classification import classify_images
 from serving.errors import Cancelled, QueueFull, ServingError, ShuttingDown, internal_error
 from serving.images import ImageLimits
-from serving.loading import LoadedModel
+from serving.loaded_model import LoadedModel
 from serving.metrics import Metrics
 from serving.pb.inference import model_config_pb2 as pb
 from serving.pbtxt import PLATFORM

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from serving.effective_config import BatchingDefaults
 from serving.images import ImageLimits
-from serving.loading import Engines
+from serving.loaded_model import Engines
 from serving.metrics import Metrics
 from serving.providers import Device
 from serving.repository import ModelRepository

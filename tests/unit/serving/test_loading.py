@@ -8,7 +8,8 @@ import pytest
 
 from quartet.artifact import METADATA_KEY, Golden, save_golden
 from quartet.config import ConfigError
-from serving.loading import Engines, LoadedModel, load_version
+from serving.loaded_model import Engines, LoadedModel
+from serving.loading import load_version
 from serving.pbtxt import read_config
 from tests.e2e.graphs import brightness, fixed, look_up, plus, write_model
 from tests.serving_parts import make_engines

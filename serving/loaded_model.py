@@ -1,0 +1,61 @@
+"""A model version that is ready to serve, and what all of them share."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from serving.effective_config import BatchingDefaults, EffectiveConfig
+from serving.metrics import Metrics, ModelMetrics
+from serving.pb.inference import model_config_pb2 as pb
+from serving.providers import Device
+from serving.request_check import RequestChecker
+from serving.scheduler import Scheduler
+from serving.settings import GenerationSettings
+from serving.tasks.image_classification import ImageClassifier
+from serving.workers import WorkerPool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """What all models of a server share."""
+
+    device: Device
+    pool: WorkerPool
+    threads: int
+    """Engine threads of the server."""
+    instances: int | None
+    """Batches of one model at once where the model is silent; None: one a thread."""
+    defaults: BatchingDefaults
+    metrics: Metrics
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
+    """Of models that write text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """One version that is ready to serve."""
+
+    name: str
+    version: int
+    config: EffectiveConfig
+    checker: RequestChecker
+    scheduler: Scheduler
+    classifier: ImageClassifier | None = None
+    """Turns pictures into tensors and scores into labels, if the model declares how."""
+    drain: Callable[[], Awaitable[None]]
+    """Waits until nothing is queued or running."""
+    close: Callable[[], None]
+    """Fails what still waits and refuses new work."""
+    interrupt: Callable[[], None]
+    """Ends what runs, and whatever would still run."""
+    metrics: ModelMetrics
+    provider: str
+    """The execution provider that really runs."""
+    properties: dict[str, str]
+    """Facts for the model's metadata."""
+    message: pb.ModelConfig
+    """The effective configuration, for clients."""
+
+    @property
+    def task(self) -> str | None:
+        """What the model is for, if it is known."""
+        return self.classifier.task.task if self.classifier else None

@@ -1,0 +1,127 @@
+"""Builds a model that takes tensors and gives tensors, one run for each batch."""
+
+import logging
+from pathlib import Path
+
+from quartet.artifact import GOLDEN_FILE, ClassificationTask, TaskDeclaration
+from quartet.config import ConfigError
+from serving.config_message import config_message
+from serving.dynamic_batcher import DynamicBatcher
+from serving.effective_config import EffectiveConfig, resolve_config
+from serving.errors import InferenceFailed
+from serving.golden_check import check_golden_file
+from serving.loaded_model import LoadedModel
+from serving.metrics import ModelMetrics
+from serving.model_config import ModelConfig
+from serving.request_check import RequestChecker
+from serving.scheduler import Scheduler
+from serving.tasks.image_classification import ImageClassifier, infer_task
+from serving.version_source import VersionSource
+from serving.warmup import run_warmup, zero_inputs
+
+logger = logging.getLogger(__name__)
+
+
+def load_tensor_model(source: VersionSource, task: TaskDeclaration | None) -> LoadedModel:
+    """Prove and warm up ``source``, and put a batcher before it.
+
+    Args:
+        source: the opened version.
+        task: what it declares to be for; None: that is made out from its tensors.
+
+    Raises:
+        ConfigError: see ``load_version``.
+    """
+    config, session, plan = source.config, source.session, source.plan
+    effective = resolve_config(config, session.inputs, session.outputs, source.engines.defaults)
+    for output, kind in session.hidden_outputs.items():
+        logger.warning(
+            "model %s: output %r is %s, not a tensor: not served", source.name, output, kind
+        )
+    proof = _prove(source, effective)
+    classifier = _classifier(source, effective, task)
+    # Nothing fails from here on: only versions that serve may show in the metrics.
+    metrics = source.engines.metrics.for_model(source.name, str(source.version), session.provider)
+    scheduler = _scheduler(source, effective, metrics)
+    return LoadedModel(
+        name=source.name,
+        version=source.version,
+        config=effective,
+        checker=RequestChecker(source.name, effective),
+        scheduler=scheduler,
+        classifier=classifier,
+        drain=scheduler.drain,
+        close=scheduler.close,
+        interrupt=session.interrupt,
+        metrics=metrics,
+        provider=session.provider,
+        properties={
+            "provider": session.provider,
+            "instances": str(plan.instances),
+            "intra_op_threads": str(plan.intra_op),
+            "max_batch_size": str(effective.max_batch_size),
+            "golden_check": proof,
+        },
+        message=config_message(
+            source.name,
+            config,
+            effective,
+            instances=plan.instances,
+            gpu=source.engines.device.kind == "cuda",
+        ),
+    )
+
+
+def _scheduler(
+    source: VersionSource, effective: EffectiveConfig, metrics: ModelMetrics
+) -> Scheduler:
+    batcher = DynamicBatcher(
+        source.session,
+        effective.rules,
+        source.engines.pool,
+        instances=source.plan.instances,
+        observer=metrics,
+    )
+    metrics.watch_queue(batcher.queued_rows, batcher.queued_requests)
+    return batcher
+
+
+def _prove(source: VersionSource, effective: EffectiveConfig) -> str:
+    """Golden check and warm-up; what was proved, in words."""
+    golden_file = source.files / GOLDEN_FILE
+    proof = check_golden_file(source.session, effective, golden_file)
+    if not golden_file.is_file() and not source.config.warmup:
+        _try_zeros(source, effective)
+    for warmup in source.config.warmup:
+        run_warmup(source.session, effective, warmup, source.folder)
+    return proof
+
+
+def _try_zeros(source: VersionSource, effective: EffectiveConfig) -> None:
+    """Warm up with zeros. A model that refuses zeros may yet take real inputs."""
+    try:
+        source.session.run(zero_inputs(effective), [spec.name for spec in effective.outputs])
+    except InferenceFailed as error:
+        logger.info("model %s: no warm-up, it refuses zeros: %s", source.name, error)
+
+
+def _classifier(
+    source: VersionSource, effective: EffectiveConfig, task: TaskDeclaration | None
+) -> ImageClassifier | None:
+    if task is None:
+        task = infer_task(effective.inputs, effective.outputs)
+    if not isinstance(task, ClassificationTask):
+        return None
+    labels = _label_file(task, source.config, source.folder)
+    return ImageClassifier(task, effective.inputs, effective.outputs, labels)
+
+
+def _label_file(task: ClassificationTask, config: ModelConfig, folder: Path) -> tuple[str, ...]:
+    for output in config.outputs:
+        if output.name == task.output and output.label_filename:
+            file = folder / output.label_filename
+            try:
+                return tuple(file.read_text(encoding="utf-8").splitlines())
+            except OSError as error:
+                raise ConfigError(f"output {output.name!r}: label_filename: {error}") from error
+    return ()
