@@ -25,7 +25,7 @@ from quartet.generation import TextGenerationTask
 from training.export.files import write_graphs
 from training.export.predict import Arrays, Predict
 from training.text.graphs.build import GeneratorGraphs, build_graphs
-from training.text.graphs.goldens import ROWS, golden_inputs
+from training.text.graphs.goldens import ROWS, draw_inputs, graph_step
 from training.text.graphs.products import Precision
 from training.text.graphs.weights import (
     GATES,
@@ -185,7 +185,8 @@ def zero_states(model: onnx.ModelProto, states: tuple[str, ...], rows: int) -> d
 def _write_goldens(folder: Path, graphs: GeneratorGraphs, symbols: int) -> None:
     decode, prefill = predict_with(graphs.decode), predict_with(graphs.prefill)
     names = tuple(pair.input for pair in graphs.states)
-    inputs = golden_inputs(prefill, zero_states(graphs.prefill, names, ROWS), symbols)
+    zeros = zero_states(graphs.prefill, names, ROWS)
+    inputs = draw_inputs(graph_step(prefill), zeros, symbols)
     for file, predict, values in (
         (GOLDEN_FILE, decode, inputs.decode),
         (PREFILL_GOLDEN_FILE, prefill, inputs.prefill),

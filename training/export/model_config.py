@@ -51,6 +51,24 @@ def config_text(name: str, model: onnx.ModelProto, label_filename: str = "") -> 
     return "\n".join(blocks) + "\n"
 
 
+def generator_config_text(name: str) -> str:
+    """``config.pbtxt`` of a text generator.
+
+    The server derives the tensors from the declaration inside ``model.onnx``. Batches are made of
+    rows step by step, not of requests, hence no batch axis here.
+    """
+    lines = [
+        f'name: "{name}"',
+        'backend: "onnxruntime"',
+        "max_batch_size: 0",
+        "# One request may have many responses: the text, piece by piece.",
+        "model_transaction_policy { decoupled: true }",
+        "# Every version is served; a request that names none gets the highest.",
+        "version_policy { all { } }",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _tensor(kind: str, value: onnx.ValueInfoProto, label_filename: str) -> str:
     tensor = value.type.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim]

@@ -1,5 +1,6 @@
 """Holds an exported graph to the reference it came from, before anything is published."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -50,7 +51,7 @@ class ParityReport:
 def check_parity(
     predict: Predict, reference: Predict, inputs: Arrays, tolerance: Tolerance, label: str
 ) -> ParityReport:
-    """Compare ``predict`` with ``reference`` at every size of ``BATCH_SIZES``.
+    """Compare ``predict`` with ``reference`` at every size of ``BATCH_SIZES``, and with itself.
 
     Args:
         predict: the exported graph.
@@ -63,21 +64,34 @@ def check_parity(
         ExportError: a difference beyond ``tolerance``, an output that is not finite, or a row
             whose result depends on the rows beside it by more than ``tolerance``.
     """
-    generator = np.random.default_rng(_SEED)
-    differences = {}
-    for size in BATCH_SIZES:
-        count = row_count(inputs)
-        batch = take_rows(inputs, generator.choice(count, size, replace=size > count))
-        differences[str(size)] = _compare(
-            predict(batch), reference(batch), tolerance, f"batch {size}, against {label}"
-        )
     return ParityReport(
         reference=label,
         atol=tolerance.atol,
         rtol=tolerance.rtol,
-        max_abs_difference=differences,
+        max_abs_difference=differences(predict, reference, inputs, tolerance, label),
         max_abs_batch_difference=batch_dependence(predict, inputs, tolerance),
     )
+
+
+def differences(
+    predict: Predict,
+    reference: Predict,
+    inputs: Arrays,
+    tolerance: Tolerance,
+    label: str,
+    *,
+    sizes: Sequence[int] = BATCH_SIZES,
+) -> dict[str, float]:
+    """Batch size, as text -> largest absolute difference. As ``check_parity`` otherwise."""
+    generator = np.random.default_rng(_SEED)
+    found = {}
+    for size in sizes:
+        count = row_count(inputs)
+        batch = take_rows(inputs, generator.choice(count, size, replace=size > count))
+        found[str(size)] = compare(
+            predict(batch), reference(batch), tolerance, f"batch {size}, against {label}"
+        )
+    return found
 
 
 def batch_dependence(
@@ -95,12 +109,15 @@ def batch_dependence(
         index = np.asarray([row])
         alone = predict(take_rows(batch, index))
         expected = take_rows(joint, index)
-        worst = max(worst, _compare(alone, expected, tolerance, f"row {row} alone, against batch"))
+        worst = max(worst, compare(alone, expected, tolerance, f"row {row} alone, against batch"))
     return worst
 
 
-def _compare(got: Arrays, expected: Arrays, tolerance: Tolerance, label: str) -> float:
-    """Largest absolute difference over all outputs; ExportError where it is not allowed."""
+def compare(got: Arrays, expected: Arrays, tolerance: Tolerance, label: str) -> float:
+    """Largest absolute difference over the outputs in ``expected``.
+
+    Raises ExportError, which begins with ``label``, where one is not allowed.
+    """
     worst = 0.0
     for name, wanted in expected.items():
         value = got[name]
