@@ -58,6 +58,8 @@ def config_message(
         )
     for key, value in config.parameters.items():
         message.parameters[key].string_value = value
+    if effective.decoupled:
+        message.model_transaction_policy.decoupled = True
     _set_version_policy(message, config)
     _set_batching(message, effective)
     return message

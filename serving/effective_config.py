@@ -34,6 +34,8 @@ class EffectiveConfig:
     allow_timeout_override: bool
     sequences: SequencePlan | None = None
     """Of a stateful model: what is kept between the requests of a sequence."""
+    decoupled: bool = False
+    """Whether a request may have any number of responses, as one for text has."""
 
     @property
     def batches(self) -> bool:

@@ -100,6 +100,8 @@ class ModelConfig:
     batching: BatchingConfig | None = None
     sequences: SequenceConfig | None = None
     """Of a stateful model; then ``batching`` is None."""
+    decoupled: bool | None = None
+    """Whether one request may have any number of responses; None: the file is silent."""
     instances: tuple[InstanceGroup, ...] = ()
     version_policy: VersionPolicy = VersionPolicy()
     default_model_filename: str = ""

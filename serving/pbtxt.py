@@ -56,6 +56,7 @@ _ACTED_UPON: Final[FieldTree] = {
         ),
     },
     "sequence_batching": SEQUENCE_FIELDS,
+    "model_transaction_policy": {"decoupled": None},
 }  # fmt: skip
 
 
@@ -97,6 +98,9 @@ class _Reader:
             outputs=self._tensors("output", message.output),
             batching=self._batching(),
             sequences=self._sequences(),
+            decoupled=message.model_transaction_policy.decoupled
+            if message.HasField("model_transaction_policy")
+            else None,
             instances=tuple(self._instances()),
             version_policy=self._version_policy(),
             default_model_filename=self._fields.file_name(

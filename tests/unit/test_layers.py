@@ -43,6 +43,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.session",
             "serving.state_table",
             "serving.device_state_table",
+            "serving.version_hash",
             "serving.tensors",
             "serving.workers",
             "serving.batch_queue",

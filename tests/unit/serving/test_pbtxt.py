@@ -151,7 +151,6 @@ def test_read_config_reads_version_policy(folder: Path, text: str, policy: Versi
         ('ensemble_scheduling { step { model_name: "a" } }', ("ensemble_scheduling",)),
         ("response_cache { enable: true }", ("response_cache",)),
         ("response_cache { enable: false }", ()),
-        ("model_transaction_policy { decoupled: true }", ("model_transaction_policy",)),
         ('metric_tags { key: "team" value: "a" }', ("metric_tags",)),
         ("dynamic_batching { priority_levels: 2 }", ("dynamic_batching.priority_levels",)),
         (
@@ -310,3 +309,18 @@ def test_read_config_answers_or_raises_config_error_when_the_file_is_damaged(
     else:
         return
     assert message.startswith(str(folder / "config.pbtxt"))
+
+
+@pytest.mark.parametrize(
+    ("text", "decoupled"),
+    [
+        ("", None),
+        ("model_transaction_policy { decoupled: true }", True),
+        ("model_transaction_policy { }", False),
+    ],
+)
+def test_config_tells_whether_the_model_is_decoupled(
+    folder: Path, text: str, decoupled: bool | None
+) -> None:
+    config = read(folder, text)
+    assert (config.decoupled, config.ignored) == (decoupled, ())
