@@ -1,9 +1,9 @@
 """Evaluates a trained run of family ``text``; what ``quartet evaluate`` writes of it.
 
 A split's loss is read as validation reads it in training, but in float32 always:
-``data.validation_streams`` parallel streams, the state carried through each from zero. The whole held-out tenth of the text, validation
-and test, on which published figures are given, is read as one stream; it is measured with the test
-split alone, for it shows it.
+``data.validation_streams`` parallel streams, the state carried through each from zero. The whole
+held-out tenth of the text, validation and test, on which published figures are given, is read as
+one stream; it is measured with the test split alone, for it shows it.
 """
 
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from training.data.idx import DataError
@@ -61,7 +62,19 @@ class TextEvaluation:
         return {self.corpus.name: self.corpus.checksum}
 
     def evaluate(self, split: Split) -> Evaluation:
-        """Loss beside that of the n-gram model, loss by context, copying; two pictures."""
+        """Loss beside that of the n-gram model, loss by context, copying; two pictures.
+
+        On one PyTorch thread: the work is a long row of small products, where more threads spend
+        their time waiting, and the figures are the same on any number of cores.
+        """
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return self._evaluate(split)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _evaluate(self, split: Split) -> Evaluation:
         corpus = self.corpus
         text = corpus.test if split == "test" else corpus.validation
         loss = stream_loss(self.model, text, self.config.data.validation_streams)
