@@ -16,6 +16,7 @@ from serving.metrics import Metrics
 from serving.providers import Device
 from serving.repository import ModelRepository
 from serving.service import InferenceService, ServiceParts
+from serving.settings import GenerationSettings
 from serving.types import DATATYPES, InferRequest, Tensor
 from serving.workers import WorkerPool
 
@@ -23,7 +24,11 @@ DEFAULTS = BatchingDefaults(max_batch_size=8, max_queue_delay_s=0.0, max_queue_r
 
 
 def make_engines(
-    *, threads: int = 1, instances: int | None = None, defaults: BatchingDefaults = DEFAULTS
+    *,
+    threads: int = 1,
+    instances: int | None = None,
+    defaults: BatchingDefaults = DEFAULTS,
+    generation: GenerationSettings | None = None,
 ) -> Engines:
     """What all models of a server share; the pool is not started."""
     return Engines(
@@ -33,6 +38,7 @@ def make_engines(
         instances=instances,
         defaults=defaults,
         metrics=Metrics(CollectorRegistry()),
+        generation=generation or GenerationSettings(),
     )
 
 
