@@ -7,12 +7,9 @@ from serving.effective_config import EffectiveConfig
 from serving.model_config import ModelConfig
 from serving.pb.inference import model_config_pb2 as pb
 from serving.pbtxt import BACKEND, PLATFORM
-from serving.types import Datatype, TensorSpec
-
-_DATA_TYPES = {
-    datatype: pb.DataType.Value("TYPE_STRING" if datatype is Datatype.BYTES else f"TYPE_{wire}")
-    for wire, datatype in ((member.wire, member) for member in Datatype)
-}
+from serving.pbtxt_fields import DATA_TYPE_OF
+from serving.sequence_message import sequence_message
+from serving.types import TensorSpec
 
 
 def config_message(
@@ -45,14 +42,14 @@ def config_message(
     for spec in effective.inputs:
         message.input.add(
             name=spec.name,
-            data_type=_DATA_TYPES[spec.datatype],
+            data_type=DATA_TYPE_OF[spec.datatype],
             dims=_dims(spec, effective),
             optional=spec.optional,
         )
     for spec in effective.outputs:
         message.output.add(
             name=spec.name,
-            data_type=_DATA_TYPES[spec.datatype],
+            data_type=DATA_TYPE_OF[spec.datatype],
             dims=_dims(spec, effective),
             label_filename=labels.get(spec.name, ""),
         )
@@ -62,6 +59,8 @@ def config_message(
         message.model_transaction_policy.decoupled = True
     _set_version_policy(message, config)
     _set_batching(message, effective)
+    if config.sequences is not None and effective.sequences is not None:
+        message.sequence_batching.CopyFrom(sequence_message(config.sequences, effective.sequences))
     return message
 
 

@@ -1,12 +1,14 @@
 """Builds a model that takes tensors and gives tensors, one run for each batch."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from quartet.artifact import GOLDEN_FILE, ClassificationTask, TaskDeclaration
 from quartet.config import ConfigError
 from serving.config_message import config_message
-from serving.dynamic_batcher import DynamicBatcher
+from serving.dynamic_batcher import DynamicBatcher, Engine
 from serving.effective_config import EffectiveConfig, resolve_config
 from serving.errors import InferenceFailed
 from serving.golden_check import check_golden_file
@@ -15,7 +17,12 @@ from serving.metrics import ModelMetrics
 from serving.model_config import ModelConfig
 from serving.request_check import RequestChecker
 from serving.scheduler import Scheduler
+from serving.sequence_batcher import SequenceBatcher
+from serving.sequences import Sequences
+from serving.state_table import HostStateTable
+from serving.stateful_engine import StatefulEngine, WarmupEngine, initial_rows
 from serving.tasks.image_classification import ImageClassifier, infer_task
+from serving.types import Array
 from serving.version_source import VersionSource
 from serving.warmup import run_warmup, zero_inputs
 
@@ -38,11 +45,12 @@ def load_tensor_model(source: VersionSource, task: TaskDeclaration | None) -> Lo
         logger.warning(
             "model %s: output %r is %s, not a tensor: not served", source.name, output, kind
         )
-    proof = _prove(source, effective)
+    initial = initial_rows(effective.sequences, source.folder) if effective.sequences else {}
+    proof = _prove(source, effective, initial)
     classifier = _classifier(source, effective, task)
     # Nothing fails from here on: only versions that serve may show in the metrics.
     metrics = source.engines.metrics.for_model(source.name, str(source.version), session.provider)
-    scheduler = _scheduler(source, effective, metrics)
+    scheduler = _scheduler(source, effective, initial, metrics)
     return LoadedModel(
         name=source.name,
         version=source.version,
@@ -73,36 +81,52 @@ def load_tensor_model(source: VersionSource, task: TaskDeclaration | None) -> Lo
 
 
 def _scheduler(
-    source: VersionSource, effective: EffectiveConfig, metrics: ModelMetrics
+    source: VersionSource,
+    effective: EffectiveConfig,
+    initial: Mapping[str, Array],
+    metrics: ModelMetrics,
 ) -> Scheduler:
-    batcher = DynamicBatcher(
-        source.session,
-        effective.rules,
-        source.engines.pool,
-        instances=source.plan.instances,
-        observer=metrics,
-    )
+    sequences, pool, instances = effective.sequences, source.engines.pool, source.plan.instances
+    batcher: DynamicBatcher | SequenceBatcher
+    if sequences is None:
+        batcher = DynamicBatcher(
+            source.session, effective.rules, pool, instances=instances, observer=metrics
+        )
+    else:
+        table = HostStateTable(sequences.states, sequences.rules.slots)
+        batcher = SequenceBatcher(
+            StatefulEngine(source.session, sequences, table, initial, batches=effective.batches),
+            Sequences(source.name, sequences.rules),
+            pool,
+            instances=instances,
+            observer=metrics,
+        )
     metrics.watch_queue(batcher.queued_rows, batcher.queued_requests)
     return batcher
 
 
-def _prove(source: VersionSource, effective: EffectiveConfig) -> str:
+def _prove(source: VersionSource, effective: EffectiveConfig, initial: Mapping[str, Array]) -> str:
     """Golden check and warm-up; what was proved, in words."""
-    golden_file = source.files / GOLDEN_FILE
-    proof = check_golden_file(source.session, effective, golden_file)
+    session, golden_file = source.session, source.files / GOLDEN_FILE
+    engine: Engine = session
+    if effective.sequences is not None:
+        engine = WarmupEngine(engine, effective.sequences, initial, batches=effective.batches)
+    # Golden inputs may set states, which are hidden from clients only.
+    whole = replace(effective, inputs=session.inputs, outputs=session.outputs)
+    proof = check_golden_file(engine, whole if effective.sequences else effective, golden_file)
     if not golden_file.is_file() and not source.config.warmup:
-        _try_zeros(source, effective)
+        _try_zeros(source.name, engine, effective)
     for warmup in source.config.warmup:
-        run_warmup(source.session, effective, warmup, source.folder)
+        run_warmup(engine, effective, warmup, source.folder)
     return proof
 
 
-def _try_zeros(source: VersionSource, effective: EffectiveConfig) -> None:
+def _try_zeros(name: str, engine: Engine, effective: EffectiveConfig) -> None:
     """Warm up with zeros. A model that refuses zeros may yet take real inputs."""
     try:
-        source.session.run(zero_inputs(effective), [spec.name for spec in effective.outputs])
+        engine.run(zero_inputs(effective), [spec.name for spec in effective.outputs])
     except InferenceFailed as error:
-        logger.info("model %s: no warm-up, it refuses zeros: %s", source.name, error)
+        logger.info("model %s: no warm-up, it refuses zeros: %s", name, error)
 
 
 def _classifier(

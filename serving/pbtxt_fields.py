@@ -2,17 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from quartet.config import ConfigError
 from serving.pb.inference import model_config_pb2 as pb
 from serving.types import DATATYPES, Datatype
 
-_DATATYPES: Final[Mapping[int, Datatype]] = {
+DATATYPE_OF: Final[Mapping[int, Datatype]] = {
     value: DATATYPES["BYTES" if name == "TYPE_STRING" else name.removeprefix("TYPE_")]
     for name, value in pb.DataType.items()
     if name != "TYPE_INVALID"
 }
+"""``data_type`` of a file -> datatype."""
+DATA_TYPE_OF: Final[Mapping[Datatype, Any]] = {
+    datatype: value for value, datatype in DATATYPE_OF.items()
+}
+"""Datatype -> ``data_type`` of a file; the enum's values are plain integers at run time."""
 
 
 class FieldChecks:
@@ -28,9 +33,9 @@ class FieldChecks:
 
     def datatype(self, field: str, value: int) -> Datatype:
         """The type of the protocol."""
-        if value not in _DATATYPES:
+        if value not in DATATYPE_OF:
             self.fail(field, "must be given, for instance TYPE_FP32")
-        return _DATATYPES[value]
+        return DATATYPE_OF[value]
 
     def dims(self, field: str, values: Iterable[int]) -> tuple[int, ...]:
         """Sizes of a tensor that must be given, -1 for any."""

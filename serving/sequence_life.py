@@ -33,7 +33,7 @@ class SequenceRules:
     max_idle_s: float = 1.0
     """Time without a step after which a sequence is forgotten."""
     max_queued_steps: int = 1024
-    """Steps that may wait, >= 1."""
+    """Steps that may wait, >= 1: so many of sequences with a slot, and so many of others."""
 
 
 @dataclass(eq=False, slots=True)

@@ -39,6 +39,8 @@ class Sequences(Generic[PayloadT]):
         """Sequences without a step -> since when; the longest idle first."""
         self._expiries: Deadlines[Step[PayloadT]] = Deadlines()
         self._waiting: dict[Step[PayloadT], None] = {}
+        self._stalled = 0
+        """Those of them whose sequence has no slot yet."""
 
     @property
     def steps(self) -> int:
@@ -65,18 +67,14 @@ class Sequences(Generic[PayloadT]):
         owner = self._latest.get(step.sequence.id)
         if not step.sequence.start and (owner is None or owner.closing):
             raise self._not_begun(step)
-        if len(self._waiting) >= self._rules.max_queued_steps:
-            raise QueueFull(
-                f"Exceeds maximum queue size: {len(self._waiting)} requests of sequences wait, "
-                f"{self._rules.max_queued_steps} may",
-                retry_after_s=RETRY_AFTER_S,
-            )
+        self._check_room(stalled=step.sequence.start or owner is None or owner.slot is None)
         if owner is None or step.sequence.start:
             owner = self._begin(step.sequence.id, owner, now)
         owner.pending[step] = None
         owner.closing = owner.closing or step.sequence.end
         step.owner, step.waiting = owner, True
         self._waiting[step] = None
+        self._stalled += owner.slot is None
         self._idle.pop(owner, None)
         if step.expires is not None:
             self._expiries.add(step, step.expires)
@@ -173,8 +171,28 @@ class Sequences(Generic[PayloadT]):
         """Give free slots to those who have waited longest."""
         while self._free and self._backlog:
             life, _ = self._backlog.popitem(last=False)
-            life.slot = self._free.pop()
-            self._ready.offer(life, now)
+            self._seat(life, self._free.pop(), now)
+
+    def _seat(self, life: Life[PayloadT], slot: int, now: float) -> None:
+        """Give a slot to a sequence that waited for one."""
+        life.slot = slot
+        self._stalled -= len(life.pending)
+        self._ready.offer(life, now)
+
+    def _check_room(self, *, stalled: bool) -> None:
+        """Raise QueueFull if one more step may not wait.
+
+        Sequences that wait for a slot and those that have one are counted apart: else a long
+        backlog would refuse the very steps that end a sequence and make room.
+        """
+        waiting = self._stalled if stalled else len(self._waiting) - self._stalled
+        if waiting >= self._rules.max_queued_steps:
+            whose = "without a slot" if stalled else "with a slot"
+            raise QueueFull(
+                f"Exceeds maximum queue size: {waiting} requests of sequences {whose} wait, "
+                f"{self._rules.max_queued_steps} may",
+                retry_after_s=RETRY_AFTER_S,
+            )
 
     def _start(self, life: Life[PayloadT]) -> Step[PayloadT]:
         """Take the first step of a sequence, which runs from now on."""
@@ -187,8 +205,10 @@ class Sequences(Generic[PayloadT]):
     def _drop(self, step: Step[PayloadT]) -> None:
         """Let a step wait no longer."""
         step.waiting = False
+        owner = _owner(step)
+        self._stalled -= owner.slot is None
         del self._waiting[step]
-        del _owner(step).pending[step]
+        del owner.pending[step]
         self._expiries.discard(step)
 
     def _withdraw(self, step: Step[PayloadT], now: float) -> Dropped[PayloadT]:
@@ -236,8 +256,7 @@ class Sequences(Generic[PayloadT]):
         if heir is not None:
             heir.behind = False
         if slot is not None and heir is not None and heir.takes_over:
-            heir.slot = slot
-            self._ready.offer(heir, now)
+            self._seat(heir, slot, now)
             return heir
         if slot is not None:
             self._free.append(slot)

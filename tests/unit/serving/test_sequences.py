@@ -277,14 +277,25 @@ def test_expire_drops_steps_that_waited_too_long() -> None:
 
 
 def test_push_refuses_when_too_many_steps_wait() -> None:
-    core = Core(max_queued_steps=1)
+    core = Core(slots=1, max_queued_steps=1)
     core.push("a", 1, "s")
-    with pytest.raises(QueueFull):
-        core.push("b", 2, "s")
+    with pytest.raises(QueueFull, match="1 requests of sequences with a slot wait, 1 may"):
+        core.push("b", 1)
     core.run()
     core.push("b", 1)
     with pytest.raises(InvalidInput):
         core.push("c", 2)
+
+
+def test_push_takes_the_end_of_a_live_sequence_however_long_the_backlog() -> None:
+    core = Core(slots=1, max_queued_steps=1)
+    core.push("a", 1, "s")
+    core.run()
+    core.push("b", 2, "s")
+    with pytest.raises(QueueFull, match="1 requests of sequences without a slot wait, 1 may"):
+        core.push("c", 3, "s")
+    core.push("d", 1, "e")
+    assert core.run_all() == ["d", "b"]
 
 
 def test_run_waits_for_company_when_told_to() -> None:
@@ -344,7 +355,7 @@ class SequencesMachine(RuleBasedStateMachine):
             enough_rows=max_rows,
             max_delay_s=delay,
             max_idle_s=2.0,
-            max_queued_steps=12,
+            max_queued_steps=6,
         )
         self.core: Sequences[str] = Sequences("m", self.limits)
         self.now = 0.0
@@ -375,13 +386,21 @@ class SequencesMachine(RuleBasedStateMachine):
         if not starts and (life is None or life.over):
             with pytest.raises(InvalidInput):
                 self.core.push(step, self.now)
-        elif len(self.waiting) >= self.limits.max_queued_steps:
+        elif not self._has_room(step):
             with pytest.raises(QueueFull):
                 self.core.push(step, self.now)
         else:
             self.core.push(step, self.now)
             self._accepted(step)
         return step
+
+    def _has_room(self, step: Step[str]) -> bool:
+        """Steps with and without a slot are counted apart; a start has none yet."""
+        seated = {s for s in self.waiting if s.owner is not None and s.owner.slot is not None}
+        owner = self.core._latest.get(step.sequence.id)
+        sits = not step.sequence.start and owner is not None and owner.slot is not None
+        queued = len(seated) if sits else len(self.waiting - seated)
+        return queued < self.limits.max_queued_steps
 
     def _accepted(self, step: Step[str]) -> None:
         life = self.lives.get(int(step.sequence.id))
