@@ -39,7 +39,7 @@ async def classify_images(
         loop = asyncio.get_running_loop()
         tensor = await loop.run_in_executor(pool, classifier.preprocess, request.images, limits)
     works = _works(model, classifier, tensor, request.deadline)
-    finished = await _submit_all(model.scheduler, works)
+    finished = await _submit_all(model.tensors()[1], works)
     scores = np.concatenate([one.outputs[classifier.output_name] for one in finished])
     return classifier.postprocess(scores, request.top_k), finished[0].timings
 
@@ -56,10 +56,11 @@ def _works(
     model: LoadedModel, classifier: ImageClassifier, tensor: Tensor, deadline: float | None
 ) -> list[Work]:
     """Requests of at most ``max_batch_size`` rows; of one row if the model does not batch."""
+    checker, _ = model.tensors()
     step = max(1, model.config.max_batch_size)
     parts = [tensor.data[start : start + step] for start in range(0, len(tensor.data), step)]
     return [
-        model.checker.check(
+        checker.check(
             InferRequest(
                 model_name=model.name,
                 inputs={classifier.input_name: Tensor(tensor.datatype, part)},

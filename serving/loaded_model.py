@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from serving.effective_config import BatchingDefaults, EffectiveConfig
+from serving.errors import NotSupported
 from serving.metrics import Metrics, ModelMetrics
 from serving.pb.inference import model_config_pb2 as pb
 from serving.providers import Device
@@ -37,8 +38,9 @@ class LoadedModel:
     name: str
     version: int
     config: EffectiveConfig
-    checker: RequestChecker
-    scheduler: Scheduler
+    checker: RequestChecker | None = None
+    """Of a model that takes tensors; so is the scheduler."""
+    scheduler: Scheduler | None = None
     classifier: ImageClassifier | None = None
     """Turns pictures into tensors and scores into labels, if the model declares how."""
     drain: Callable[[], Awaitable[None]]
@@ -59,3 +61,13 @@ class LoadedModel:
     def task(self) -> str | None:
         """What the model is for, if it is known."""
         return self.classifier.task.task if self.classifier else None
+
+    def tensors(self) -> tuple[RequestChecker, Scheduler]:
+        """How a request of tensors is checked and run.
+
+        Raises:
+            NotSupported: the model writes text.
+        """
+        if self.checker is None or self.scheduler is None:
+            raise NotSupported(f"model {self.name!r} takes text, no tensors of a graph")
+        return self.checker, self.scheduler

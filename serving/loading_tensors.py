@@ -41,6 +41,10 @@ def load_tensor_model(source: VersionSource, task: TaskDeclaration | None) -> Lo
     """
     config, session, plan = source.config, source.session, source.plan
     effective = resolve_config(config, session.inputs, session.outputs, source.engines.defaults)
+    if config.decoupled:
+        logger.warning(
+            "model %s: each request has one response here, decoupled or not", source.name
+        )
     for output, kind in session.hidden_outputs.items():
         logger.warning(
             "model %s: output %r is %s, not a tensor: not served", source.name, output, kind

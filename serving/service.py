@@ -164,7 +164,8 @@ class InferenceService:
         """
         with self._counted(request) as outcome:
             model = outcome.model = self._repository.get(request.model_name, request.model_version)
-            finished = await model.scheduler.submit(model.checker.check(request))
+            checker, scheduler = model.tensors()
+            finished = await scheduler.submit(checker.check(request))
             outcome.timings = finished.timings
         return InferResponse(
             model_name=model.name,
