@@ -23,6 +23,7 @@ from serving.session import OnnxSession, SessionOptions
 from serving.state_table import Blocks, HostStateTable, StateTable
 from serving.token_scheduler import DecodeRun, Move, PrefillRun, RowState, RunResult
 from tests.text_models import VOCABULARY, make_text_model
+from training.text.graphs.products import Precision
 
 CPU = Device("cpu", "a test")
 SLOTS = 12
@@ -51,9 +52,10 @@ def device_table(layout: GeneratorLayout) -> StateTable:
     return DeviceStateTable(layout.states, SLOTS, CPU)
 
 
-def open_model(folder: Path) -> Loaded:
+def open_model(folder: Path, options: SessionOptions | None = None) -> Loaded:
     decode, prefill = (
-        OnnxSession(folder / file, CPU, SessionOptions()) for file in ("model.onnx", "prefill.onnx")
+        OnnxSession(folder / file, CPU, options or SessionOptions())
+        for file in ("model.onnx", "prefill.onnx")
     )
     task = parse_task(decode.metadata[METADATA_KEY])
     assert isinstance(task, TextGenerationTask)
@@ -236,6 +238,21 @@ def test_reading_and_writing_a_text_leave_the_same_state(engine: OnnxDecoder) ->
     result = engine.execute(decode_run((0,), (5,), uniforms(1, 16)))
     engine.execute(prefill_run((1,), [(5, *drawn(result)[0][:-1])]))
     assert_equal_states(engine.read_state(1), engine.read_state(0))
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_number_of_threads_inside_a_run_changes_nothing(
+    tmp_path: Path, precision: Precision
+) -> None:
+    # Wide enough for ONNX Runtime to share one product among threads.
+    folder = make_text_model(tmp_path / "m", width=128, precision=precision, goldens=False)
+    run = decode_run(range(8), range(8), uniforms(8, 8))
+    one, several = (
+        open_model(folder, SessionOptions(intra_op_threads=threads)).engine() for threads in (1, 3)
+    )
+    assert drawn(one.execute(run)) == drawn(several.execute(run))
+    for slot in run.slots:
+        assert_equal_states(one.read_state(slot), several.read_state(slot))
 
 
 def test_only_the_runs_slots_change(engine: OnnxDecoder) -> None:
