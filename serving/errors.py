@@ -96,6 +96,22 @@ class ModelNotFound(ServingError):
     outcome = "not_found"
 
 
+class SessionNotFound(ServingError):
+    """No such session, or its time has run out."""
+
+    http_status = 404
+    grpc_code = "NOT_FOUND"
+    outcome = "not_found"
+
+
+class Conflict(ServingError):
+    """The request does not fit what the server holds now: a session in use, other weights."""
+
+    http_status = 409
+    grpc_code = "ABORTED"
+    outcome = "invalid"
+
+
 class QueueFull(ServingError):
     """The model's queue is at its limit."""
 

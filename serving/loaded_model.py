@@ -12,6 +12,7 @@ from serving.request_check import RequestChecker
 from serving.scheduler import Scheduler
 from serving.settings import GenerationSettings
 from serving.tasks.image_classification import ImageClassifier
+from serving.tasks.text_generation import TextGenerator
 from serving.workers import WorkerPool
 
 
@@ -43,6 +44,8 @@ class LoadedModel:
     scheduler: Scheduler | None = None
     classifier: ImageClassifier | None = None
     """Turns pictures into tensors and scores into labels, if the model declares how."""
+    generator: TextGenerator | None = None
+    """Of a model that writes text."""
     drain: Callable[[], Awaitable[None]]
     """Waits until nothing is queued or running."""
     close: Callable[[], None]
@@ -60,7 +63,8 @@ class LoadedModel:
     @property
     def task(self) -> str | None:
         """What the model is for, if it is known."""
-        return self.classifier.task.task if self.classifier else None
+        solver = self.generator or self.classifier
+        return solver.task.task if solver else None
 
     def tensors(self) -> tuple[RequestChecker, Scheduler]:
         """How a request of tensors is checked and run.

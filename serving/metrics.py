@@ -131,24 +131,25 @@ class ModelMetrics:
     def request_finished(
         self, protocol: str, outcome: str, duration_s: float, timings: Timings | None
     ) -> None:
-        """Count one request; ``timings`` where it ran."""
+        """Count one request; ``timings`` where it ran in batches."""
         counter = self._counters.get((protocol, outcome))
         if counter is None:
             counter = self._requests.labels(*self._names, protocol, outcome)
             self._counters[protocol, outcome] = counter
         counter.inc()
         self._durations[protocol].observe(duration_s)
-        if outcome == "ok" and timings is not None:
-            self.totals.success += 1
-            self.totals.request_s += duration_s
+        if outcome != "ok":
+            self.totals.failed_s += duration_s
+            self.totals.failure[FAILURE_REASONS.get(outcome, "OTHER")] += 1
+            return
+        self.totals.success += 1
+        self.totals.request_s += duration_s
+        if timings is not None:
             self.totals.queue_s += timings.queue_s
             self.totals.compute_input_s += timings.compute_input_s
             self.totals.compute_infer_s += timings.compute_infer_s
             self.totals.compute_output_s += timings.compute_output_s
             self._queue.observe(timings.queue_s)
-        else:
-            self.totals.failed_s += duration_s
-            self.totals.failure[FAILURE_REASONS.get(outcome, "OTHER")] += 1
 
     def batch_finished(self, timings: Timings, *, failed: bool) -> None:
         """Count one run of the engine."""

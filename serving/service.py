@@ -1,51 +1,39 @@
 """The application without a wire: what the server can do, for REST and gRPC alike."""
 
-import asyncio
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from quartet import __version__
+from serving.accounting import OK, Accounting
 from serving.classification import classify_images
-from serving.errors import Cancelled, QueueFull, ServingError, ShuttingDown, internal_error
+from serving.errors import QueueFull, ServingError
+from serving.generation import Generation
+from serving.generation_types import GeneratedText, GenerateRequest
 from serving.images import ImageLimits
-from serving.loaded_model import LoadedModel
 from serving.metrics import Metrics
 from serving.pb.inference import model_config_pb2 as pb
 from serving.pbtxt import PLATFORM
 from serving.repository import ModelRepository
+from serving.session_types import SessionInfo, SessionRequest
 from serving.statistics import model_statistics
+from serving.tensor_inference import infer_tensors
+from serving.text_sessions import SessionParts, TextSessions, make_sessions
+from serving.token_scheduler import RowState
 from serving.types import (
-    Array,
     ClassifyRequest,
     ClassifyResponse,
-    Datatype,
     InferRequest,
     InferResponse,
     ModelMetadata,
     ServerMetadata,
-    Tensor,
-    Timings,
 )
 
 EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters", "statistics")
 """Protocol extensions that are switched on, under Triton's names; clients decide by them."""
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What a call tells its bookkeeping."""
-
-    model: LoadedModel | None = None
-    timings: Timings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +50,8 @@ class ServiceParts:
     required_models: Sequence[str] = ()
     log_requests: bool = False
     """One log line a request."""
+    sessions: SessionParts = field(default_factory=make_sessions)
+    """Texts that are kept for clients."""
     clock: Callable[[], float] = field(default=time.monotonic)
 
 
@@ -71,20 +61,18 @@ class InferenceService:
     def __init__(self, parts: ServiceParts) -> None:
         """Wire the parts together; nothing is loaded yet."""
         self._repository = parts.repository
-        self._metrics = parts.metrics
         self._image_limits = parts.image_limits
         self._image_pool = parts.image_pool
         self._required = tuple(parts.required_models)
-        self._log_requests = parts.log_requests
-        self._clock = parts.clock
         self._max_images = parts.max_images
         self._images = 0
         """Pictures between their request and its answer."""
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._accounting = Accounting(
+            parts.metrics, log_requests=parts.log_requests, clock=parts.clock
+        )
+        self._sessions = TextSessions(parts.repository, self._accounting, parts.sessions)
+        self._generation = Generation(parts.repository, self._sessions, self._accounting)
         self._draining = False
-        self._closed = False
         parts.metrics.ready.set_function(lambda: float(self.ready()))
 
     def live(self) -> bool:
@@ -156,24 +144,38 @@ class InferenceService:
             models = [m for m in models if m.name == name and version in ("", str(m.version))]
         return [model_statistics(m.name, str(m.version), m.metrics.totals) for m in models]
 
+    def is_decoupled(self, name: str, version: str = "") -> bool:
+        """Whether a request may get several answers. Raises as ``ModelRepository.get``."""
+        return self._repository.get(name, version).generator is not None
+
     async def infer(self, request: InferRequest) -> InferResponse:
-        """Run tensors through a model.
+        """Run tensors through a model; of one that writes text, wait for the whole of it.
 
         Raises:
             ServingError: a subclass that says whose fault it was; see ``serving.errors``.
         """
-        with self._counted(request) as outcome:
-            model = outcome.model = self._repository.get(request.model_name, request.model_version)
-            checker, scheduler = model.tensors()
-            finished = await scheduler.submit(checker.check(request))
-            outcome.timings = finished.timings
-        return InferResponse(
-            model_name=model.name,
-            model_version=str(model.version),
-            outputs=_wire_outputs(model, finished.outputs),
-            id=request.id,
-            timings=finished.timings,
-        )
+        with self._accounting.counted(request) as entry:
+            model = entry.model = self._repository.get(request.model_name, request.model_version)
+            if model.generator is not None:
+                return await self._generation.infer(request, entry)
+            return await infer_tensors(model, request, entry)
+
+    async def stream_infer(self, request: InferRequest) -> AsyncIterator[InferResponse]:
+        """As ``infer``, in pieces: one or more from a model that writes text, one from another.
+
+        Leaving the iteration (``aclose``, cancellation) stops the text.
+        """
+        entry = self._accounting.open(request)
+        with entry.failing():
+            model = entry.model = self._repository.get(request.model_name, request.model_version)
+            if model.generator is None:
+                response = await infer_tensors(model, request, entry)
+                entry.close(OK)
+                yield response
+                return
+            async with aclosing(self._generation.stream_infer(request, entry)) as responses:
+                async for response in responses:
+                    yield response
 
     async def classify(self, request: ClassifyRequest) -> ClassifyResponse:
         """Run encoded pictures through a classifier and name the best classes of each.
@@ -182,19 +184,59 @@ class InferenceService:
             NotSupported: the model does not declare how a picture becomes its input.
             ServingError: as ``infer``; a bad picture is InvalidInput or PayloadTooLarge.
         """
-        with self._counted(request) as outcome:
-            model = outcome.model = self._repository.get(request.model_name, request.model_version)
+        with self._accounting.counted(request) as entry:
+            model = entry.model = self._repository.get(request.model_name, request.model_version)
             with self._room_for(len(request.images)):
                 results, timings = await classify_images(
                     model, request, self._image_limits, self._image_pool
                 )
-            outcome.timings = timings
+            entry.timings = timings
         return ClassifyResponse(
             model_name=model.name,
             model_version=str(model.version),
             results=results,
             timings=timings,
         )
+
+    async def generate(self, request: GenerateRequest) -> GeneratedText:
+        """Begin to write text. Whatever can be refused is refused before this returns.
+
+        The caller iterates to the end or closes the answer: until then the request is in flight,
+        and a session that it goes on with is in use.
+
+        Raises:
+            NotSupported: the model does not write text.
+            ServingError: as ``infer``; Conflict, SessionNotFound.
+        """
+        return await self._generation.generate(request)
+
+    async def create_session(self, request: SessionRequest) -> SessionInfo:
+        """See ``TextSessions.create``."""
+        return await self._sessions.create(request)
+
+    async def fork_session(self, session_id: str) -> SessionInfo:
+        """See ``TextSessions.fork``."""
+        return self._sessions.fork(session_id)
+
+    async def import_session(self, blob: bytes) -> SessionInfo:
+        """See ``TextSessions.take_in``."""
+        return self._sessions.take_in(blob)
+
+    def session(self, session_id: str) -> SessionInfo:
+        """See ``TextSessions.info``."""
+        return self._sessions.info(session_id)
+
+    def session_state(self, session_id: str) -> RowState:
+        """See ``TextSessions.state``."""
+        return self._sessions.state(session_id)
+
+    def export_session(self, session_id: str) -> bytes:
+        """See ``TextSessions.export``."""
+        return self._sessions.export(session_id)
+
+    def delete_session(self, session_id: str) -> None:
+        """See ``TextSessions.delete``."""
+        self._sessions.delete(session_id)
 
     def start_draining(self) -> None:
         """Stop being ready; requests are still served."""
@@ -203,11 +245,11 @@ class InferenceService:
     def refuse_new(self) -> None:
         """Serve what is in flight and nothing more."""
         self._draining = True
-        self._closed = True
+        self._accounting.refuse_new()
 
     async def drained(self) -> None:
         """Wait until no request is in flight."""
-        await self._idle.wait()
+        await self._accounting.drained()
 
     def close(self) -> None:
         """Fail what still waits, and end what still runs."""
@@ -234,79 +276,4 @@ class InferenceService:
 
     def count_refused(self, protocol: str, error: ServingError) -> None:
         """Count a request that failed in the transport, before any model could be charged."""
-        if not error.counted:
-            error.counted = True
-            self._metrics.unrouted(protocol, error.outcome)
-
-    @contextmanager
-    def _counted(self, request: InferRequest | ClassifyRequest) -> Iterator[_Outcome]:
-        """Count one request, whatever becomes of it."""
-        if self._closed:
-            raise ShuttingDown("the server is shutting down and has stopped accepting new requests")
-        outcome = _Outcome()
-        result = ServingError.outcome
-        started = self._clock()
-        self._in_flight += 1
-        self._idle.clear()
-        try:
-            yield outcome
-            result = "ok"
-        except ServingError as error:
-            result = error.outcome
-            error.counted = True
-            raise
-        except asyncio.CancelledError:
-            result = Cancelled.outcome
-            raise
-        except Exception as error:
-            # Made a ServingError here so that the transport does not count it a second time.
-            crash = internal_error(request.request_id)
-            crash.counted = True
-            raise crash from error
-        finally:
-            self._in_flight -= 1
-            if self._in_flight == 0:
-                self._idle.set()
-            self._record(request, outcome, result, self._clock() - started)
-
-    def _record(
-        self,
-        request: InferRequest | ClassifyRequest,
-        outcome: _Outcome,
-        result: str,
-        duration_s: float,
-    ) -> None:
-        model, timings = outcome.model, outcome.timings
-        if model is None:
-            self._metrics.unrouted(request.protocol, result)
-        else:
-            model.metrics.request_finished(request.protocol, result, duration_s, timings)
-        if self._log_requests:
-            logger.info(
-                "request",
-                extra={
-                    "request_id": request.request_id,
-                    "protocol": request.protocol,
-                    "model": request.model_name,
-                    "version": model.version if model else None,
-                    "outcome": result,
-                    "duration_ms": round(duration_s * 1e3, 3),
-                    "queue_ms": round(timings.queue_s * 1e3, 3) if timings else None,
-                    "execution_ms": round(timings.compute_infer_s * 1e3, 3) if timings else None,
-                    "batch_rows": timings.batch_rows if timings else None,
-                },
-            )
-
-
-def _wire_outputs(model: LoadedModel, outputs: Mapping[str, Array]) -> dict[str, Tensor]:
-    """The engine's arrays as tensors of the declared types; text becomes UTF-8 bytes."""
-    datatypes = {spec.name: spec.datatype for spec in model.config.outputs}
-    return {name: _wire_tensor(datatypes[name], array) for name, array in outputs.items()}
-
-
-def _wire_tensor(datatype: Datatype, array: Array) -> Tensor:
-    if datatype is not Datatype.BYTES:
-        return Tensor(datatype, array)
-    encoded = np.empty(array.size, np.object_)
-    encoded[:] = [str(element).encode() for element in array.ravel()]
-    return Tensor(datatype, encoded.reshape(array.shape))
+        self._accounting.count_refused(protocol, error)

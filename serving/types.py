@@ -139,6 +139,8 @@ class InferResponse:
     outputs: Mapping[str, Tensor]
     """Output name -> values, in the order to be written."""
     id: str = ""
+    final: bool = True
+    """Whether it is the last one to its request; only models that write text give several."""
     timings: Timings = field(default_factory=Timings)
 
 

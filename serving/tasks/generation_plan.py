@@ -1,0 +1,167 @@
+"""A request for text held against the model: every fault named, every choice made."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from quartet.generation import TextGenerationTask
+from serving.errors import InvalidInput
+from serving.generation_types import GenerateRequest, Sampling
+from serving.receipts import MAX_SEED
+
+MAX_TEXTS = 128
+"""Texts that one request may have written."""
+MAX_BEAMS = 32
+"""Width of a beam search, where the model does not limit it further."""
+MAX_PROMPT = 100_000
+"""Symbols of a prompt."""
+MAX_STOPS = 32
+"""Stop strings of a request."""
+MAX_STOP_CHARACTERS = 4096
+"""Characters of a stop string."""
+MIN_TEMPERATURE = 1e-3
+"""Smaller ones, but 0, would overflow float32 when the scores are divided by them."""
+
+CONTROLS = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+)
+"""Fields of ``Sampling``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationLimits:
+    """What a model can do."""
+
+    model: str
+    task: TextGenerationTask
+    top: int
+    """Alternatives offered at each step."""
+    controls: Collection[str]
+    """Fields of ``Sampling`` that it heeds."""
+    max_beams: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationPlan:
+    """What is to be done."""
+
+    sampling: Sampling
+    max_tokens: int
+    texts: int
+    """To be written; 1 for a beam search."""
+    n: int
+    """Texts to be given."""
+    beam_width: int | None
+    """None: no beam search."""
+
+
+def plan_generation(
+    request: GenerateRequest, limits: GenerationLimits, *, keeps_state: bool
+) -> GenerationPlan:
+    """Check everything about ``request`` but its prompt and receipt.
+
+    Args:
+        request: what is wanted.
+        limits: what the model can do.
+        keeps_state: the text's state is to be kept, so there must be one text, drawn.
+
+    Raises:
+        InvalidInput: the text begins with the field that is wrong and says what was expected.
+    """
+    task = limits.task
+    max_tokens = request.max_tokens
+    if max_tokens is None:
+        max_tokens = min(task.defaults.max_tokens, task.max_tokens)
+    _check("max_tokens", max_tokens, 0, task.max_tokens)
+    if request.seed is not None:
+        _check("seed", request.seed, 0, MAX_SEED)
+    if request.logprobs is not None:
+        _check("logprobs", request.logprobs, 0, limits.top)
+    _check_stops(request.stop)
+    _check("n", request.n, 1, MAX_TEXTS)
+    if request.best_of is not None:
+        _check("best_of", request.best_of, 1, MAX_TEXTS)
+        if request.best_of < request.n:
+            raise InvalidInput(f"best_of: expected at least n = {request.n}, got {request.best_of}")
+    if request.beam_width is not None:
+        _check_beams(request, request.beam_width, limits)
+    if keeps_state:
+        _refuse_choices(request)
+    return GenerationPlan(
+        sampling=_sampling(request, limits),
+        max_tokens=max_tokens,
+        texts=1 if request.beam_width is not None else request.best_of or request.n,
+        n=request.n,
+        beam_width=request.beam_width,
+    )
+
+
+def _sampling(request: GenerateRequest, limits: GenerationLimits) -> Sampling:
+    defaults = limits.task.defaults
+    values = {
+        name: getattr(defaults, name) if getattr(request, name) is None else getattr(request, name)
+        for name in CONTROLS
+    }
+    temperature = values["temperature"]
+    if temperature != 0:
+        _check("temperature", temperature, MIN_TEMPERATURE, 100.0, also=" or 0")
+    _check("top_k", values["top_k"], 0, 2**31 - 1)
+    if values["top_k"] >= len(limits.task.vocabulary):
+        values["top_k"] = 0
+    _check("top_p", values["top_p"], 1e-6, 1.0)
+    _check("repetition_penalty", values["repetition_penalty"], 0.01, 100.0)
+    for name in ("presence_penalty", "frequency_penalty"):
+        _check(name, values[name], -2.0, 2.0)
+    sampling = Sampling(**values)
+    neutral = Sampling()
+    for name in CONTROLS:
+        if name not in limits.controls and getattr(sampling, name) != getattr(neutral, name):
+            raise InvalidInput(
+                f"{name}: model {limits.model!r} has no such control; leave it out. "
+                f"It has {', '.join(c for c in CONTROLS if c in limits.controls)}"
+            )
+    return sampling
+
+
+def _check_beams(request: GenerateRequest, width: int, limits: GenerationLimits) -> None:
+    _check("beam_width", width, 1, limits.max_beams)
+    if request.n > width:
+        raise InvalidInput(f"n: expected at most beam_width = {width}, got {request.n}")
+    if request.best_of is not None:
+        raise InvalidInput("best_of: leave it out or leave out beam_width")
+    _check("length_penalty", request.length_penalty, -10.0, 10.0)
+    neutral = Sampling()
+    for name in CONTROLS:
+        value = getattr(request, name)
+        if value is not None and value != getattr(neutral, name):
+            raise InvalidInput(f"{name}: has no effect on a beam search; leave it out")
+
+
+def _refuse_choices(request: GenerateRequest) -> None:
+    """A kept state is that of one text."""
+    if request.n != 1 or request.best_of not in (None, 1):
+        field = "n" if request.n != 1 else "best_of"
+        raise InvalidInput(f"{field}: a session has one text; fork it to get several")
+    if request.beam_width is not None:
+        raise InvalidInput("beam_width: a session's text is drawn; leave it out")
+
+
+def _check_stops(stops: tuple[str, ...]) -> None:
+    if len(stops) > MAX_STOPS:
+        raise InvalidInput(f"stop: expected at most {MAX_STOPS} strings, got {len(stops)}")
+    for stop in stops:
+        if not 1 <= len(stop) <= MAX_STOP_CHARACTERS:
+            raise InvalidInput(
+                f"stop: expected strings of 1 to {MAX_STOP_CHARACTERS} characters, "
+                f"one has {len(stop)}"
+            )
+
+
+def _check(name: str, value: float, low: float, high: float, *, also: str = "") -> None:
+    if not low <= value <= high or (isinstance(value, float) and math.isnan(value)):
+        raise InvalidInput(f"{name}: expected {low} to {high}{also}, got {value}")
