@@ -26,6 +26,7 @@ from serving.repository import ModelRepository
 from serving.rest.app import MetricsApp, RestApp
 from serving.service import InferenceService, ServiceParts
 from serving.settings import ServerSettings
+from serving.text_sessions import make_sessions
 from serving.threads import available_cpus
 from serving.workers import WorkerPool
 
@@ -67,6 +68,7 @@ class Server:
                 max_images=settings.max_queue_rows,
                 required_models=settings.required_models,
                 log_requests=settings.log_requests,
+                sessions=make_sessions(settings.generation),
             )
         )
         rest = RestApp(self.service, self._metrics, max_body_bytes=settings.max_body_bytes)

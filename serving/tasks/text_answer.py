@@ -109,6 +109,8 @@ class TextAnswer:
 
     def wrote(self, index: int, symbols: int) -> None:
         """See ``TextListener.wrote``."""
+        if not symbols:
+            return
         now = self._clock()
         before = self._grew.get(index)
         if before is None:
