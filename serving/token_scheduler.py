@@ -48,7 +48,7 @@ class RowSink(Protocol):
         ...
 
     def accept(self, drawn: Drawn) -> int | None:
-        """Symbols were drawn.
+        """Symbols were drawn; or none, once, when a row of ``max_tokens`` 0 has read its prompt.
 
         Returns:
             None to go on; else the text is finished and this many of the symbols belong to it
@@ -57,7 +57,7 @@ class RowSink(Protocol):
         ...
 
     def settled(self, state: RowState, token: int) -> None:
-        """The row is over; only for rows that keep their state.
+        """The row is over; only for rows that keep their state, some time after ``accept`` ended it.
 
         All of the text but its last symbol, ``token``, has been read into ``state``.
         """
