@@ -1,7 +1,7 @@
 """The application without a wire: what the server can do, for REST and gRPC alike."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ from serving.types import (
     ServerMetadata,
 )
 
-EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters", "statistics")
+EXTENSIONS = ("sequence", "model_configuration", "binary_tensor_data", "parameters", "statistics")
 """Protocol extensions that are switched on, under Triton's names; clients decide by them."""
 
 
@@ -160,7 +160,7 @@ class InferenceService:
                 return await self._generation.infer(request, entry)
             return await infer_tensors(model, request, entry)
 
-    async def stream_infer(self, request: InferRequest) -> AsyncIterator[InferResponse]:
+    async def stream_infer(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         """As ``infer``, in pieces: one or more from a model that writes text, one from another.
 
         Leaving the iteration (``aclose``, cancellation) stops the text.

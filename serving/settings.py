@@ -32,6 +32,9 @@ class GrpcSettings(Config):
     over new replicas; seconds."""
     max_connection_age_grace_s: float = Field(default=30.0, gt=0, le=MAX_GRPC_S)
     """Time that calls in flight on such a connection have to finish, seconds."""
+    max_stream_requests: int = Field(default=128, ge=1)
+    """Requests of one stream (ModelStreamInfer) in work at once; more are not read, so that the
+    client waits."""
     reflection: bool = True
     """Describe the services to tools such as grpcurl."""
 

@@ -1,6 +1,6 @@
 """Tiny stateful ONNX graphs with their configurations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +80,7 @@ def sums(xs: Sequence[int]) -> list[list[int]]:
 def gru(seed: int = 0) -> onnx.ModelProto:
     """A GRU of 4 units over inputs of 3; y is its hidden state."""
     random = np.random.default_rng(seed)
-    weights = {
+    weights: dict[str, np.ndarray] = {
         "w": random.normal(size=(1, 12, 3)).astype(np.float32),
         "r": random.normal(size=(1, 12, 4)).astype(np.float32),
         "axis": np.array([0], np.int64),
@@ -142,7 +142,7 @@ def write_stateful(folder: Path) -> Path:
     return folder
 
 
-def _value(name: str, kind: int, shape: list[str | int] | list[int]) -> onnx.ValueInfoProto:
+def _value(name: str, kind: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 
 
@@ -150,7 +150,7 @@ def _model(
     nodes: list[onnx.NodeProto],
     inputs: list[onnx.ValueInfoProto],
     outputs: list[onnx.ValueInfoProto],
-    constants: dict[str, np.ndarray],
+    constants: Mapping[str, np.ndarray],
 ) -> onnx.ModelProto:
     weights = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "graph", inputs, outputs, weights)

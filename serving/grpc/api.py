@@ -1,9 +1,10 @@
 """What the gRPC side needs of the application."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
 from serving.errors import ServingError
+from serving.generation_types import GeneratedText, GenerateRequest
 from serving.pb.inference.model_config_pb2 import ModelConfig
 from serving.types import (
     ClassifyRequest,
@@ -51,6 +52,21 @@ class InferenceApi(Protocol):
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Run tensors through a model; cancelling the wait drops the request."""
+        ...
+
+    def is_decoupled(self, name: str, version: str = "") -> bool:
+        """Whether a model gives any number of answers to a request. Raises as ``model_ready``."""
+        ...
+
+    def stream_infer(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
+        """Run tensors through a model and give its answers as they come: one, unless decoupled.
+
+        Closing it stops the work. Raises as ``infer``, while it is iterated.
+        """
+        ...
+
+    async def generate(self, request: GenerateRequest) -> GeneratedText:
+        """Begin a text. What can be refused is refused before this returns."""
         ...
 
     async def classify(self, request: ClassifyRequest) -> ClassifyResponse:

@@ -7,7 +7,8 @@ step a request, and what they would do is a few lines here.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -71,6 +72,41 @@ def unary(
             await abort(context, crash, call)
 
     return grpc.unary_unary_rpc_method_handler(handle)
+
+
+def unary_stream(
+    request_type: type[RequestT],
+    method: Callable[[RequestT, Call], AsyncGenerator[Message, None]],
+    count: Callable[[ServingError], None] = _uncounted,
+) -> Any:
+    """The grpc handler of a method with one request and any number of responses.
+
+    A response is made when the one before has been taken by the transport, whose buffer is bounded.
+
+    Args:
+        request_type: the message to parse.
+        method: what answers it; it is closed when the client leaves.
+        count: as in ``unary``.
+    """
+
+    async def handle(data: bytes, context: Any) -> None:
+        call = begin(context)
+        try:
+            async with aclosing(method(parse(request_type, data), call)) as responses:
+                async for response in responses:
+                    await context.write(response.SerializeToString())
+        except ServingError as error:
+            count(error)
+            await refuse(context, error, call)
+        except grpc.aio.InternalError:
+            logger.debug("a client left", extra={"request_id": call.request_id})
+        except Exception:
+            logger.exception("request crashed", extra={"request_id": call.request_id})
+            crash = internal_error(call.request_id)
+            count(crash)
+            await abort(context, crash, call)
+
+    return grpc.unary_stream_rpc_method_handler(handle)
 
 
 def begin(context: Any) -> Call:

@@ -172,11 +172,17 @@ def _decode_parameters(
     return decoded
 
 
-def encode_infer(response: InferResponse) -> pb.ModelInferResponse:
-    """Write an answer. Values are always raw: ``tritonclient`` cannot read typed ones."""
-    message = pb.ModelInferResponse(
-        model_name=response.model_name, model_version=response.model_version, id=response.id
-    )
+def encode_infer(
+    response: InferResponse, into: pb.ModelInferResponse | None = None
+) -> pb.ModelInferResponse:
+    """Write an answer, into an empty message of the caller's or a new one.
+
+    Values are always raw: ``tritonclient`` cannot read typed ones.
+    """
+    message = pb.ModelInferResponse() if into is None else into
+    message.model_name = response.model_name
+    message.model_version = response.model_version
+    message.id = response.id
     for name, tensor in response.outputs.items():
         message.outputs.add(name=name, datatype=tensor.datatype.wire, shape=tensor.data.shape)
         message.raw_output_contents.append(encode_tensor(tensor))

@@ -1,5 +1,6 @@
 """``quartet.v1.Quartet``: typed calls for the tasks that the server knows."""
 
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 
@@ -7,8 +8,14 @@ import grpc
 
 from serving.errors import InvalidInput
 from serving.grpc.api import InferenceApi
-from serving.grpc.calls import Call, unary
+from serving.grpc.calls import Call, unary, unary_stream
 from serving.grpc.converters import PROTOCOL
+from serving.grpc.text_messages import (
+    decode_generate,
+    encode_finished,
+    encode_piece,
+    encode_started,
+)
 from serving.pb.quartet.v1 import quartet_pb2 as pb
 from serving.types import DEFAULT_TOP_K, MAX_IMAGES, ClassifyRequest, ClassifyResponse, Prediction
 
@@ -25,7 +32,11 @@ class QuartetServicer:
         """The methods, for ``grpc.aio.Server.add_generic_rpc_handlers``."""
         count = partial(self._service.count_refused, PROTOCOL)
         return grpc.method_handlers_generic_handler(
-            SERVICE_NAME, {"Classify": unary(pb.ClassifyRequest, self.classify, count)}
+            SERVICE_NAME,
+            {
+                "Classify": unary(pb.ClassifyRequest, self.classify, count),
+                "GenerateText": unary_stream(pb.GenerateTextRequest, self.generate_text, count),
+            },
         )
 
     async def classify(self, request: pb.ClassifyRequest, call: Call) -> pb.ClassifyResponse:
@@ -34,6 +45,22 @@ class QuartetServicer:
         decoded.deadline = call.deadline
         decoded.request_id = call.request_id
         return encode_classify(await self._service.classify(decoded))
+
+    async def generate_text(
+        self, request: pb.GenerateTextRequest, call: Call
+    ) -> AsyncGenerator[pb.GenerateTextResponse, None]:
+        """Write texts, and send them piece by piece."""
+        decoded = decode_generate(request)
+        decoded.deadline = call.deadline
+        decoded.request_id = call.request_id
+        answer = await self._service.generate(decoded)
+        try:
+            yield encode_started(answer, decoded.id)
+            async for piece in answer:
+                yield encode_piece(piece)
+        finally:
+            await answer.aclose()
+        yield encode_finished(answer.usage)
 
 
 def decode_classify(message: pb.ClassifyRequest) -> ClassifyRequest:

@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from quartet.config import ConfigError
 from serving.grpc import health, quartet_servicer, servicer
 from serving.grpc.api import InferenceApi
+from serving.grpc.stream_room import StreamLimits
 from serving.pb.inference import model_config_pb2, open_inference_grpc_pb2
 from serving.pb.quartet.v1 import quartet_pb2
 from serving.settings import GrpcSettings
@@ -23,8 +24,10 @@ class GrpcServer:
         names = (servicer.SERVICE_NAME, quartet_servicer.SERVICE_NAME, health.SERVICE_NAME)
         self._names = (*names, reflection.SERVICE_NAME) if settings.reflection else names
         self._health = health.HealthServicer(service, self._names)
+        limits = StreamLimits(settings.max_stream_requests, settings.max_message_bytes)
+        self._inference = servicer.InferenceServicer(service, limits)
         self._handlers = (
-            servicer.InferenceServicer(service).handler(),
+            self._inference.handler(),
             quartet_servicer.QuartetServicer(service).handler(),
             self._health.handler(),
         )
@@ -66,6 +69,7 @@ class GrpcServer:
             grace_s: seconds after which calls in flight are cancelled.
         """
         self._health.close()
+        self._inference.close()
         if self._server is not None:
             await self._server.stop(grace_s)
 

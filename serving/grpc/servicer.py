@@ -9,6 +9,8 @@ from serving.errors import ModelNotFound, ModelNotReady
 from serving.grpc.api import InferenceApi
 from serving.grpc.calls import Call, unary
 from serving.grpc.converters import PROTOCOL, decode_infer, encode_infer, encode_model_metadata
+from serving.grpc.stream_infer import StreamServicer
+from serving.grpc.stream_room import StreamLimits
 from serving.pb.inference import open_inference_grpc_pb2 as pb
 
 SERVICE_NAME = "inference.GRPCInferenceService"
@@ -17,8 +19,10 @@ SERVICE_NAME = "inference.GRPCInferenceService"
 class InferenceServicer:
     """Answers the protocol's methods from an ``InferenceApi``."""
 
-    def __init__(self, service: InferenceApi) -> None:
+    def __init__(self, service: InferenceApi, limits: StreamLimits) -> None:
+        """``limits`` are those of one stream."""
         self._service = service
+        self._streams = StreamServicer(service, limits)
 
     def handler(self) -> Any:
         """The methods, for ``grpc.aio.Server.add_generic_rpc_handlers``."""
@@ -32,10 +36,15 @@ class InferenceServicer:
                 "ServerMetadata": unary(pb.ServerMetadataRequest, self.server_metadata),
                 "ModelMetadata": unary(pb.ModelMetadataRequest, self.model_metadata),
                 "ModelInfer": unary(pb.ModelInferRequest, self.model_infer, count),
+                "ModelStreamInfer": self._streams.handler(),
                 "ModelConfig": unary(pb.ModelConfigRequest, self.model_config),
                 "ModelStatistics": unary(pb.ModelStatisticsRequest, self.model_statistics),
             },
         )
+
+    def close(self) -> None:
+        """End each stream once what was read from it is answered; it would hold up a drain."""
+        self._streams.close()
 
     async def server_live(self, _: pb.ServerLiveRequest, __: Call) -> pb.ServerLiveResponse:
         """Whether the process works at all."""

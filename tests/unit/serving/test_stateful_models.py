@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ async def test_missing_id_and_start_are_named(service: InferenceService) -> None
 
 
 async def _live(
-    service: InferenceService, model: str, number: int, inputs: Sequence[Any], output: str
+    service: InferenceService, model: str, number: int, inputs: Any, output: str
 ) -> list[Array]:
     """One sequence; its steps are sent without waiting where a coin falls so."""
     chance = random.Random(number)

@@ -24,13 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x18quartet/v1/quartet.proto\x12\nquartet.v1\"\x15\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"}\n\x0f\x43lassifyRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12!\n\x06images\x18\x03 \x03(\x0b\x32\x11.quartet.v1.Image\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_top_k\"?\n\nPrediction\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"=\n\x0e\x43lassification\x12+\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x16.quartet.v1.Prediction\"j\n\x10\x43lassifyResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12+\n\x07results\x18\x03 \x03(\x0b\x32\x1a.quartet.v1.Classification2R\n\x07Quartet\x12G\n\x08\x43lassify\x12\x1b.quartet.v1.ClassifyRequest\x1a\x1c.quartet.v1.ClassifyResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x18quartet/v1/quartet.proto\x12\nquartet.v1\"\x15\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"}\n\x0f\x43lassifyRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12!\n\x06images\x18\x03 \x03(\x0b\x32\x11.quartet.v1.Image\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_top_k\"?\n\nPrediction\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"=\n\x0e\x43lassification\x12+\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x16.quartet.v1.Prediction\"j\n\x10\x43lassifyResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12+\n\x07results\x18\x03 \x03(\x0b\x32\x1a.quartet.v1.Classification\"\xf8\x05\n\x13GenerateTextRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x10\n\x06prompt\x18\x03 \x01(\tH\x00\x12+\n\nprompt_ids\x18\x04 \x01(\x0b\x32\x15.quartet.v1.SymbolIdsH\x00\x12\x17\n\nmax_tokens\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x18\n\x0btemperature\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05top_k\x18\x07 \x01(\rH\x03\x88\x01\x01\x12\x12\n\x05top_p\x18\x08 \x01(\x01H\x04\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\t \x01(\x01H\x05\x88\x01\x01\x12\x18\n\x10presence_penalty\x18\n \x01(\x01\x12\x19\n\x11\x66requency_penalty\x18\x0b \x01(\x01\x12\x0c\n\x04stop\x18\x0c \x03(\t\x12\x11\n\x04seed\x18\r \x01(\x04H\x06\x88\x01\x01\x12\x0e\n\x01n\x18\x0e \x01(\rH\x07\x88\x01\x01\x12\x14\n\x07\x62\x65st_of\x18\x0f \x01(\rH\x08\x88\x01\x01\x12\x17\n\nbeam_width\x18\x10 \x01(\rH\t\x88\x01\x01\x12\x1b\n\x0elength_penalty\x18\x11 \x01(\x01H\n\x88\x01\x01\x12\x15\n\x08logprobs\x18\x12 \x01(\rH\x0b\x88\x01\x01\x12\x0c\n\x04\x65\x63ho\x18\x13 \x01(\x08\x12.\n\x07unknown\x18\x14 \x01(\x0e\x32\x1d.quartet.v1.UnknownCharacters\x12$\n\x07receipt\x18\x15 \x01(\x0b\x32\x13.quartet.v1.Receipt\x12\x0f\n\x07session\x18\x16 \x01(\t\x12\x0e\n\x06\x63lient\x18\x17 \x01(\t\x12\n\n\x02id\x18\x18 \x01(\tB\r\n\x0bprompt_formB\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x07\n\x05_seedB\x04\n\x02_nB\n\n\x08_best_ofB\r\n\x0b_beam_widthB\x11\n\x0f_length_penaltyB\x0b\n\t_logprobs\"\x18\n\tSymbolIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\"l\n\x07Receipt\x12\x0c\n\x04seed\x18\x01 \x01(\x04\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\"\xad\x01\n\x14GenerateTextResponse\x12\x30\n\x07started\x18\x01 \x01(\x0b\x32\x1d.quartet.v1.GenerationStartedH\x00\x12&\n\x05piece\x18\x02 \x01(\x0b\x32\x15.quartet.v1.TextPieceH\x00\x12\x32\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1e.quartet.v1.GenerationFinishedH\x00\x42\x07\n\x05\x65vent\"\xab\x01\n\x11GenerationStarted\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12$\n\x07receipt\x18\x04 \x01(\x0b\x32\x13.quartet.v1.Receipt\x12)\n\x08replaced\x18\x05 \x03(\x0b\x32\x17.quartet.v1.Replacement\x12\x0e\n\x06prompt\x18\x06 \x01(\t\"D\n\x0bReplacement\x12\x11\n\tcharacter\x18\x01 \x01(\t\x12\x13\n\x0breplacement\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"~\n\tTextPiece\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12#\n\x07symbols\x18\x03 \x03(\x0b\x32\x12.quartet.v1.Symbol\x12/\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x18.quartet.v1.FinishReason\"w\n\x06Symbol\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x1c\n\x0flog_probability\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12-\n\x0c\x61lternatives\x18\x03 \x03(\x0b\x32\x17.quartet.v1.AlternativeB\x12\n\x10_log_probability\"4\n\x0b\x41lternative\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0flog_probability\x18\x02 \x01(\x01\"6\n\x12GenerationFinished\x12 \n\x05usage\x18\x01 \x01(\x0b\x32\x11.quartet.v1.Usage\"9\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r*r\n\x11UnknownCharacters\x12\"\n\x1eUNKNOWN_CHARACTERS_UNSPECIFIED\x10\x00\x12\x1a\n\x16UNKNOWN_CHARACTERS_MAP\x10\x01\x12\x1d\n\x19UNKNOWN_CHARACTERS_REFUSE\x10\x02*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x32\xa9\x01\n\x07Quartet\x12G\n\x08\x43lassify\x12\x1b.quartet.v1.ClassifyRequest\x1a\x1c.quartet.v1.ClassifyResponse\"\x00\x12U\n\x0cGenerateText\x12\x1f.quartet.v1.GenerateTextRequest\x1a .quartet.v1.GenerateTextResponse\"\x00\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'serving.pb.quartet.v1.quartet_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_UNKNOWNCHARACTERS']._serialized_start=2163
+  _globals['_UNKNOWNCHARACTERS']._serialized_end=2277
+  _globals['_FINISHREASON']._serialized_start=2279
+  _globals['_FINISHREASON']._serialized_end=2374
   _globals['_IMAGE']._serialized_start=40
   _globals['_IMAGE']._serialized_end=61
   _globals['_CLASSIFYREQUEST']._serialized_start=63
@@ -41,6 +45,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLASSIFICATION']._serialized_end=316
   _globals['_CLASSIFYRESPONSE']._serialized_start=318
   _globals['_CLASSIFYRESPONSE']._serialized_end=424
-  _globals['_QUARTET']._serialized_start=426
-  _globals['_QUARTET']._serialized_end=508
+  _globals['_GENERATETEXTREQUEST']._serialized_start=427
+  _globals['_GENERATETEXTREQUEST']._serialized_end=1187
+  _globals['_SYMBOLIDS']._serialized_start=1189
+  _globals['_SYMBOLIDS']._serialized_end=1213
+  _globals['_RECEIPT']._serialized_start=1215
+  _globals['_RECEIPT']._serialized_end=1323
+  _globals['_GENERATETEXTRESPONSE']._serialized_start=1326
+  _globals['_GENERATETEXTRESPONSE']._serialized_end=1499
+  _globals['_GENERATIONSTARTED']._serialized_start=1502
+  _globals['_GENERATIONSTARTED']._serialized_end=1673
+  _globals['_REPLACEMENT']._serialized_start=1675
+  _globals['_REPLACEMENT']._serialized_end=1743
+  _globals['_TEXTPIECE']._serialized_start=1745
+  _globals['_TEXTPIECE']._serialized_end=1871
+  _globals['_SYMBOL']._serialized_start=1873
+  _globals['_SYMBOL']._serialized_end=1992
+  _globals['_ALTERNATIVE']._serialized_start=1994
+  _globals['_ALTERNATIVE']._serialized_end=2046
+  _globals['_GENERATIONFINISHED']._serialized_start=2048
+  _globals['_GENERATIONFINISHED']._serialized_end=2102
+  _globals['_USAGE']._serialized_start=2104
+  _globals['_USAGE']._serialized_end=2161
+  _globals['_QUARTET']._serialized_start=2377
+  _globals['_QUARTET']._serialized_end=2546
 # @@protoc_insertion_point(module_scope)

@@ -1,10 +1,29 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class UnknownCharacters(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    UNKNOWN_CHARACTERS_UNSPECIFIED: _ClassVar[UnknownCharacters]
+    UNKNOWN_CHARACTERS_MAP: _ClassVar[UnknownCharacters]
+    UNKNOWN_CHARACTERS_REFUSE: _ClassVar[UnknownCharacters]
+
+class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
+    FINISH_REASON_STOP: _ClassVar[FinishReason]
+    FINISH_REASON_LENGTH: _ClassVar[FinishReason]
+UNKNOWN_CHARACTERS_UNSPECIFIED: UnknownCharacters
+UNKNOWN_CHARACTERS_MAP: UnknownCharacters
+UNKNOWN_CHARACTERS_REFUSE: UnknownCharacters
+FINISH_REASON_UNSPECIFIED: FinishReason
+FINISH_REASON_STOP: FinishReason
+FINISH_REASON_LENGTH: FinishReason
 
 class Image(_message.Message):
     __slots__ = ("data",)
@@ -49,3 +68,157 @@ class ClassifyResponse(_message.Message):
     model_version: str
     results: _containers.RepeatedCompositeFieldContainer[Classification]
     def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., results: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ...) -> None: ...
+
+class GenerateTextRequest(_message.Message):
+    __slots__ = ("model_name", "model_version", "prompt", "prompt_ids", "max_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "stop", "seed", "n", "best_of", "beam_width", "length_penalty", "logprobs", "echo", "unknown", "receipt", "session", "client", "id")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_IDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    REPETITION_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    N_FIELD_NUMBER: _ClassVar[int]
+    BEST_OF_FIELD_NUMBER: _ClassVar[int]
+    BEAM_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    ECHO_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    prompt: str
+    prompt_ids: SymbolIds
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    stop: _containers.RepeatedScalarFieldContainer[str]
+    seed: int
+    n: int
+    best_of: int
+    beam_width: int
+    length_penalty: float
+    logprobs: int
+    echo: bool
+    unknown: UnknownCharacters
+    receipt: Receipt
+    session: str
+    client: str
+    id: str
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt: _Optional[str] = ..., prompt_ids: _Optional[_Union[SymbolIds, _Mapping]] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., n: _Optional[int] = ..., best_of: _Optional[int] = ..., beam_width: _Optional[int] = ..., length_penalty: _Optional[float] = ..., logprobs: _Optional[int] = ..., echo: bool = ..., unknown: _Optional[_Union[UnknownCharacters, str]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., session: _Optional[str] = ..., client: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class SymbolIds(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Receipt(_message.Message):
+    __slots__ = ("seed", "model", "version", "sha256", "provider", "precision")
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    seed: int
+    model: str
+    version: str
+    sha256: str
+    provider: str
+    precision: str
+    def __init__(self, seed: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., provider: _Optional[str] = ..., precision: _Optional[str] = ...) -> None: ...
+
+class GenerateTextResponse(_message.Message):
+    __slots__ = ("started", "piece", "finished")
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    started: GenerationStarted
+    piece: TextPiece
+    finished: GenerationFinished
+    def __init__(self, started: _Optional[_Union[GenerationStarted, _Mapping]] = ..., piece: _Optional[_Union[TextPiece, _Mapping]] = ..., finished: _Optional[_Union[GenerationFinished, _Mapping]] = ...) -> None: ...
+
+class GenerationStarted(_message.Message):
+    __slots__ = ("model_name", "model_version", "id", "receipt", "replaced", "prompt")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    id: str
+    receipt: Receipt
+    replaced: _containers.RepeatedCompositeFieldContainer[Replacement]
+    prompt: str
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., id: _Optional[str] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., replaced: _Optional[_Iterable[_Union[Replacement, _Mapping]]] = ..., prompt: _Optional[str] = ...) -> None: ...
+
+class Replacement(_message.Message):
+    __slots__ = ("character", "replacement", "count")
+    CHARACTER_FIELD_NUMBER: _ClassVar[int]
+    REPLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    character: str
+    replacement: str
+    count: int
+    def __init__(self, character: _Optional[str] = ..., replacement: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class TextPiece(_message.Message):
+    __slots__ = ("index", "text", "symbols", "finish_reason")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    text: str
+    symbols: _containers.RepeatedCompositeFieldContainer[Symbol]
+    finish_reason: FinishReason
+    def __init__(self, index: _Optional[int] = ..., text: _Optional[str] = ..., symbols: _Optional[_Iterable[_Union[Symbol, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ...) -> None: ...
+
+class Symbol(_message.Message):
+    __slots__ = ("text", "log_probability", "alternatives")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    log_probability: float
+    alternatives: _containers.RepeatedCompositeFieldContainer[Alternative]
+    def __init__(self, text: _Optional[str] = ..., log_probability: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ...) -> None: ...
+
+class Alternative(_message.Message):
+    __slots__ = ("text", "log_probability")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    log_probability: float
+    def __init__(self, text: _Optional[str] = ..., log_probability: _Optional[float] = ...) -> None: ...
+
+class GenerationFinished(_message.Message):
+    __slots__ = ("usage",)
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    usage: Usage
+    def __init__(self, usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("prompt_tokens", "completion_tokens")
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    prompt_tokens: int
+    completion_tokens: int
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ...) -> None: ...

@@ -39,6 +39,11 @@ class QuartetStub(object):
                 request_serializer=quartet_dot_v1_dot_quartet__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=quartet_dot_v1_dot_quartet__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
+        self.GenerateText = channel.unary_stream(
+                '/quartet.v1.Quartet/GenerateText',
+                request_serializer=quartet_dot_v1_dot_quartet__pb2.GenerateTextRequest.SerializeToString,
+                response_deserializer=quartet_dot_v1_dot_quartet__pb2.GenerateTextResponse.FromString,
+                _registered_method=True)
 
 
 class QuartetServicer(object):
@@ -52,6 +57,17 @@ class QuartetServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GenerateText(self, request, context):
+        """Writes texts, and sends them while they are written: one `started`, any number of pieces, one
+        `finished`. What can be refused is refused before `started`: UNIMPLEMENTED for a model that
+        writes no text, INVALID_ARGUMENT for settings out of range, ABORTED for a session in use or a
+        receipt of another model, RESOURCE_EXHAUSTED if too many texts wait. Cancelling the call stops
+        the writing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QuartetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -59,6 +75,11 @@ def add_QuartetServicer_to_server(servicer, server):
                     servicer.Classify,
                     request_deserializer=quartet_dot_v1_dot_quartet__pb2.ClassifyRequest.FromString,
                     response_serializer=quartet_dot_v1_dot_quartet__pb2.ClassifyResponse.SerializeToString,
+            ),
+            'GenerateText': grpc.unary_stream_rpc_method_handler(
+                    servicer.GenerateText,
+                    request_deserializer=quartet_dot_v1_dot_quartet__pb2.GenerateTextRequest.FromString,
+                    response_serializer=quartet_dot_v1_dot_quartet__pb2.GenerateTextResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -88,6 +109,33 @@ class Quartet(object):
             '/quartet.v1.Quartet/Classify',
             quartet_dot_v1_dot_quartet__pb2.ClassifyRequest.SerializeToString,
             quartet_dot_v1_dot_quartet__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/quartet.v1.Quartet/GenerateText',
+            quartet_dot_v1_dot_quartet__pb2.GenerateTextRequest.SerializeToString,
+            quartet_dot_v1_dot_quartet__pb2.GenerateTextResponse.FromString,
             options,
             channel_credentials,
             insecure,

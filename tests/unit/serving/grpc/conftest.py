@@ -1,9 +1,11 @@
 """A small service that computes, and the real server around it."""
 
 import asyncio
+import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -11,7 +13,23 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
-from serving.errors import InvalidInput, ModelNotFound, ModelNotReady, ServingError
+from serving.errors import (
+    InferenceFailed,
+    InvalidInput,
+    ModelNotFound,
+    ModelNotReady,
+    ServingError,
+)
+from serving.generation_types import (
+    FinishReason,
+    GeneratedText,
+    GenerateRequest,
+    Piece,
+    Receipt,
+    Replacement,
+    Symbol,
+    Usage,
+)
 from serving.grpc.server import GrpcServer
 from serving.pb.inference import open_inference_grpc_pb2 as pb
 from serving.pb.inference.model_config_pb2 import ModelConfig
@@ -32,14 +50,63 @@ from serving.types import (
 TIMEOUT_S = 10.0
 
 
+class FakeText:
+    """Writes one piece for each character of the prompt; each waits for the loop once."""
+
+    def __init__(self, service: "FakeService", request: GenerateRequest) -> None:
+        self.model_name = request.model_name
+        self.model_version = "3"
+        self.receipt = Receipt(
+            seed=request.seed or 7,
+            model=request.model_name,
+            version="3",
+            sha256="ab",
+            provider="CPUExecutionProvider",
+            precision="float32",
+        )
+        self.prompt = request.prompt
+        self.replaced: tuple[Replacement, ...] = (Replacement("\u201c", '"', 2),)
+        self.usage = Usage(prompt_tokens=len(request.prompt), completion_tokens=0)
+        self._service = service
+        self._prompt = request.prompt
+
+    async def __aiter__(self) -> AsyncIterator[Piece]:
+        for place, character in enumerate(self._prompt):
+            if character == "!":
+                raise InferenceFailed("the engine failed")
+            await asyncio.sleep(0)
+            self._service.pieces += 1
+            self.usage = replace(self.usage, completion_tokens=place + 1)
+            last = place == len(self._prompt) - 1
+            symbols = (Symbol(character, -0.5, {"a": -0.25, "b": -2.0}),) if place else ()
+            yield Piece(
+                index=0,
+                text=character,
+                symbols=symbols,
+                finish_reason=FinishReason.LENGTH if last else None,
+            )
+
+    async def aclose(self) -> None:
+        self._service.cancelled.set()
+
+
 class FakeService:
-    """Model ``echo`` returns its inputs, ``double`` doubles them; ``wait`` answers when told."""
+    """Model ``echo`` returns its inputs, ``double`` doubles them; ``wait`` answers when told.
+
+    ``count`` is decoupled: x times, it answers with how many answers there were before, and one
+    that does not tell that it is the last; ``endless`` never ends.
+    """
 
     def __init__(self) -> None:
         self.is_ready = True
         self.error: Exception | None = None
         self.infer_requests: list[InferRequest] = []
         self.classify_requests: list[ClassifyRequest] = []
+        self.generate_requests: list[GenerateRequest] = []
+        self.pieces = 0
+        """Made so far, by all answers of several pieces."""
+        self.in_work = 0
+        self.most_in_work = 0
         self.refused: list[tuple[str, str]] = []
         self.entered = threading.Event()
         self.cancelled = threading.Event()
@@ -56,7 +123,7 @@ class FakeService:
             raise InvalidInput(f"version must be an integer, got '{version}'")
         if name == "loading":
             raise ModelNotReady("model 'loading' is loading")
-        if name not in ("echo", "double", "wait"):
+        if name not in ("echo", "double", "wait", "fails"):
             raise ModelNotFound(f"Request for unknown model: '{name}' is not found")
         return self.is_ready
 
@@ -108,6 +175,8 @@ class FakeService:
         self.model_ready(request.model_name, request.model_version)
         if request.model_name == "wait":
             await self._wait()
+        if request.model_name == "fails":
+            raise InferenceFailed("the engine failed")
         factor = 2 if request.model_name == "double" else 1
         wanted = request.outputs or tuple(request.inputs)
         outputs = {
@@ -122,6 +191,43 @@ class FakeService:
             outputs=outputs,
             id=request.id,
         )
+
+    def is_decoupled(self, name: str, version: str = "") -> bool:
+        if name == "absent":
+            raise ModelNotFound("Request for unknown model: 'absent' is not found")
+        return name in ("count", "endless")
+
+    async def stream_infer(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
+        self.in_work += 1
+        self.most_in_work = max(self.most_in_work, self.in_work)
+        try:
+            if not self.is_decoupled(request.model_name):
+                yield await self.infer(request)
+                return
+            self.infer_requests.append(request)
+            x = request.inputs["x"]
+            for number in itertools.count():
+                if number == x.data.flat[0] and request.model_name == "count":
+                    return
+                await asyncio.sleep(0)
+                self.pieces += 1
+                yield InferResponse(
+                    model_name=request.model_name,
+                    model_version="1",
+                    outputs={"x": Tensor(x.datatype, np.full_like(x.data, number))},
+                    id=request.id,
+                    final=False,
+                )
+        finally:
+            self.in_work -= 1
+            if self.is_decoupled(request.model_name):
+                self.cancelled.set()
+
+    async def generate(self, request: GenerateRequest) -> GeneratedText:
+        self.generate_requests.append(request)
+        if self.error is not None:
+            raise self.error
+        return FakeText(self, request)
 
     async def classify(self, request: ClassifyRequest) -> ClassifyResponse:
         self.classify_requests.append(request)

@@ -77,7 +77,7 @@ def test_infer_blames_the_client_when_the_message_is_garbage(infer: Any) -> None
     assert caught.value.details() == "the message is not a valid inference.ModelInferRequest"
 
 
-@pytest.mark.parametrize("method", ["ModelStreamInfer", "RepositoryIndex", "Nothing"])
+@pytest.mark.parametrize("method", ["RepositoryIndex", "Nothing"])
 def test_methods_that_are_not_served_answer_unimplemented(channel: Any, method: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(b"")
