@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from quartet.generation import TextGenerationTask
 from serving.loaded_model import Engines, LoadedModel
 from serving.loading_tensors import load_tensor_model
+from serving.loading_text import load_generator
 from serving.model_config import ModelConfig
 from serving.version_source import open_version
 
@@ -18,4 +20,7 @@ def load_version(
             check failed; the text names what was wrong and what was expected.
     """
     source = open_version(name, version, folder, config, engines)
-    return load_tensor_model(source, source.declared_task())
+    task = source.declared_task()
+    if isinstance(task, TextGenerationTask):
+        return load_generator(source, task)
+    return load_tensor_model(source, task)

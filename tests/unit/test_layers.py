@@ -106,6 +106,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.loaded_model",
             "serving.version_source",
             "serving.loading_tensors",
+            "serving.loading_text",
             "serving.loading",
             "serving.repository",
         ),
