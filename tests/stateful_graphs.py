@@ -47,6 +47,7 @@ TOTAL_PBTXT = """
 max_batch_size: 0
 sequence_batching {
   max_sequence_idle_microseconds: 300000
+  oldest { max_candidate_sequences: 1 }
   state [ { input_name: "total" output_name: "total_next" data_type: TYPE_FP32 dims: [ 2 ] } ]
 }
 """
