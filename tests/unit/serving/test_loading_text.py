@@ -1,5 +1,6 @@
 """What a generator's folder, its configuration and the server's settings make together."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ import pytest
 from quartet.artifact import METADATA_KEY, load_golden, save_golden
 from quartet.config import ConfigError
 from serving import cli
+from serving.errors import ShuttingDown
+from serving.generation_types import GenerateRequest, collect
 from serving.loaded_model import Engines, LoadedModel
 from serving.loading import load_version
 from serving.pbtxt import read_config
@@ -278,3 +281,67 @@ def test_doctor_command_works_beside_text_models(
     status = cli.doctor(["--model-repository", str(tmp_path), "--device", "cpu"])
     assert status == 0
     assert json.loads(capsys.readouterr().out)["model_repository"]["exists"] is True
+
+
+async def written(model: LoadedModel, prompt: str, *, seed: int, max_tokens: int) -> str:
+    """The text that ``model`` writes after ``prompt``."""
+    assert model.generator is not None
+    request = GenerateRequest(
+        model_name=model.name, prompt=prompt, seed=seed, max_tokens=max_tokens
+    )
+    (text,) = await collect(model.generator.start(request))
+    return text.text
+
+
+@pytest.fixture
+def running() -> Iterator[Engines]:
+    """Engines whose threads work."""
+    engines = make_engines(threads=2, generation=GenerationSettings(slots=4, steps=4))
+    engines.pool.start()
+    yield engines
+    engines.pool.stop()
+
+
+async def test_a_text_is_the_same_in_a_crowd_and_under_other_settings(
+    tmp_path: Path, running: Engines
+) -> None:
+    model = load(tmp_path, engines=running)
+    alone = await written(model, "Hello", seed=7, max_tokens=50)
+    crowd = await asyncio.gather(
+        *(written(model, "Hello" + "o" * i, seed=7 + i, max_tokens=50 - i) for i in range(12))
+    )
+    assert crowd[0] == alone
+    assert len(set(crowd)) == 12
+    other = make_engines(generation=GenerationSettings(slots=9, steps=7, prefill_chunk=2))
+    other.pool.start()
+    assert await written(load(tmp_path, engines=other), "Hello", seed=7, max_tokens=50) == alone
+    other.pool.stop()
+
+
+async def test_drain_waits_for_the_texts_under_way(tmp_path: Path, running: Engines) -> None:
+    model = load(tmp_path, engines=running)
+    texts = [
+        asyncio.create_task(written(model, "Go", seed=seed, max_tokens=90)) for seed in range(6)
+    ]
+    await asyncio.sleep(0)
+    await model.drain()
+    assert [len(await text) for text in texts] == [90] * 6
+
+
+async def test_closing_a_model_ends_its_texts_as_a_shutdown(
+    tmp_path: Path, running: Engines
+) -> None:
+    model = load(tmp_path, engines=running)
+    assert model.generator is not None
+    request = GenerateRequest(model_name="m", prompt="Go", max_tokens=100_000)
+    answer = model.generator.start(request)
+    pieces = aiter(answer)
+    await anext(pieces)
+    model.close()
+    model.interrupt()
+    with pytest.raises(ShuttingDown):
+        async for _ in pieces:
+            pass
+    await model.drain()
+    with pytest.raises(ShuttingDown):
+        model.generator.start(request)
