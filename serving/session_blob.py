@@ -54,7 +54,7 @@ def encode_session(session: ExportedSession, key: bytes) -> bytes:
     """
     point = session.point
     arrays = {
-        name: np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        name: array.astype(array.dtype.newbyteorder("<"), copy=False)
         for name, array in point.state.items()
     }
     header = json.dumps(
