@@ -35,11 +35,12 @@ def test_stepping_from_outside_computes_what_the_graph_computes() -> None:
         scores = np.asarray(outside[SCORES], np.float64)
         logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
         # float32 against float64.
-        np.testing.assert_allclose(inside["log_probabilities"][:, 0], logs, atol=1e-5)
+        got = np.asarray(inside["log_probabilities"], np.float64)[:, 0]
+        np.testing.assert_allclose(got, logs, atol=1e-5)
 
 
 def test_measure_gives_every_case_beside_the_plain_one() -> None:
     found = measure(lstm(1, WIDTH, SYMBOLS), "int8", ROWS, rounds=2)
-    assert [row.case for row in found][0] == PLAIN
-    assert [row.case for row in found][-1] == OUTSIDE
+    cases = [row.case for row in found]
+    assert (cases[0], cases[-1]) == (PLAIN, OUTSIDE)
     assert next(row.ratio for row in found if row.case == PLAIN) == 1.0
