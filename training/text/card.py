@@ -30,8 +30,8 @@ _TITLES = {
 }
 _PURPOSE = """\
 Continues a text, one character at a time. A prompt is optional; characters that the vocabulary
-lacks are replaced by near ones or refused, as the request says. `model.onnx` makes up to any number
-of steps in one run with the drawing inside, `prefill.onnx` reads a prompt; both refer to
+lacks are replaced by near ones or refused, as the request says. `model.onnx` makes any number of
+steps in one run with the drawing inside, `prefill.onnx` reads a prompt; both refer to
 `weights.bin`. What they take and give is laid down in `quartet/generation.py`. The same seed gives
 the same text, alone or in a crowd."""
 _LIMITS = (
