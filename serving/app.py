@@ -71,7 +71,12 @@ class Server:
                 sessions=make_sessions(settings.generation),
             )
         )
-        rest = RestApp(self.service, self._metrics, max_body_bytes=settings.max_body_bytes)
+        rest = RestApp(
+            self.service,
+            self._metrics,
+            max_body_bytes=settings.max_body_bytes,
+            cors_origins=settings.cors_origins,
+        )
         self._http = HttpListener(rest, keep_alive_s=settings.keep_alive_s)
         self._metrics_http = HttpListener(
             MetricsApp(self._metrics), keep_alive_s=settings.keep_alive_s

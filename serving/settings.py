@@ -100,6 +100,8 @@ class ServerSettings(Config):
     are refused (429)."""
     max_body_bytes: int = Field(default=64 * MIB, ge=1)
     """Largest HTTP body, before and after decompression, bytes."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins, as https://page.example, whose web pages may call the REST API; * allows all."""
     max_image_pixels: int = Field(default=64_000_000, ge=1)
     """Largest picture, width times height, that is decoded."""
 

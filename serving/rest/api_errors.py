@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from serving.errors import (
+    Conflict,
     DeadlineExceeded,
     InvalidInput,
     ModelNotFound,
@@ -18,6 +19,7 @@ from serving.errors import (
     NotSupported,
     QueueFull,
     ServingError,
+    SessionNotFound,
     ShuttingDown,
 )
 from serving.rest.http import Reply, error_reply
@@ -29,6 +31,8 @@ RATE_ERROR = "requests"
 _CODES: Mapping[type[ServingError], str] = {
     ModelNotFound: "model_not_found",
     ModelNotReady: "model_not_ready",
+    SessionNotFound: "session_not_found",
+    Conflict: "conflict",
     NotSupported: "not_supported",
     QueueFull: "rate_limit_exceeded",
     DeadlineExceeded: "timeout",
@@ -59,7 +63,7 @@ def api_error_reply(error: ServingError, request_id: str) -> Reply:
     reply.body = api_error_json(error)
     if isinstance(error, NotSupported):
         reply.status = InvalidInput.http_status
-    if reply.status == 409 and error.retry_after_s is None:
+    if isinstance(error, Conflict) and error.retry_after_s is None:
         reply.headers += (_NO_RETRY,)
     return reply
 
@@ -76,7 +80,9 @@ def _field(error: ServingError) -> str | None:
     """The member of the request that the message begins with, as ``serving.rest.fields`` writes."""
     if isinstance(error, ModelNotFound | NotSupported | ModelNotReady):
         return "model"
-    if not isinstance(error, InvalidInput):
+    if isinstance(error, SessionNotFound):
+        return "session"
+    if not isinstance(error, InvalidInput | Conflict):
         return None
     found = _FIELD.match(error.message)
     return found[1] if found else None

@@ -1,20 +1,21 @@
 """The REST application: hot routes in front, FastAPI for the rest, one OpenAPI document."""
 
 import logging
-from typing import Any
+from collections.abc import Sequence
 
 from fastapi import FastAPI, Request
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from quartet import __version__
-from serving.errors import ServingError, internal_error
+from serving.errors import InvalidInput, ServingError, internal_error
 from serving.metrics import Metrics
 from serving.request_id import HEADER, request_id
-from serving.rest.classify_openapi import openapi_operation
-from serving.rest.hot_routes import HotRoutes
+from serving.rest.api_errors import api_error_reply
+from serving.rest.hot_routes import JSON_LENGTH_HEADER, HotRoutes
 from serving.rest.http import (
     Message,
     Receive,
@@ -24,7 +25,9 @@ from serving.rest.http import (
     error_reply,
     header,
 )
-from serving.rest.infer_openapi import infer_operation
+from serving.rest.models_routes import models_router
+from serving.rest.openapi import document_hot_routes
+from serving.rest.sessions import sessions_router
 from serving.rest.v2_routes import v2_router
 from serving.service import InferenceService
 
@@ -36,16 +39,36 @@ logger = logging.getLogger(__name__)
 class RestApp:
     """The ASGI application of the HTTP port."""
 
-    def __init__(self, service: InferenceService, metrics: Metrics, *, max_body_bytes: int) -> None:
-        self.fastapi = build_fastapi(service, metrics)
+    def __init__(
+        self,
+        service: InferenceService,
+        metrics: Metrics,
+        *,
+        max_body_bytes: int,
+        cors_origins: Sequence[str] = (),
+    ) -> None:
+        """``cors_origins``: web pages of these origins may call; ``*`` means all of them."""
+        self.fastapi = build_fastapi(service, metrics, max_body_bytes=max_body_bytes)
         self._hot = HotRoutes(service, max_body_bytes=max_body_bytes)
+        self._serve: ASGIApp = self._route
+        if cors_origins:
+            self._serve = CORSMiddleware(
+                self._route,
+                allow_origins=cors_origins,
+                allow_methods=("GET", "POST", "DELETE"),
+                allow_headers=("*",),
+                expose_headers=(HEADER, "retry-after", JSON_LENGTH_HEADER.decode()),
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope."""
+        await self._serve(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             found = self._hot.find(scope)
             if found is not None:
-                await self._hot.serve(*found, scope, receive, send)
+                await self._hot.serve(found, scope, receive, send)
                 return
             send = _with_request_id(scope, send)
         await self.fastapi(scope, receive, send)
@@ -65,8 +88,8 @@ def _with_request_id(scope: Scope, send: Send) -> Send:
     return send_with_id
 
 
-def build_fastapi(service: InferenceService, metrics: Metrics) -> FastAPI:
-    """Health, metadata, metrics and the API's documentation."""
+def build_fastapi(service: InferenceService, metrics: Metrics, *, max_body_bytes: int) -> FastAPI:
+    """Health, metadata, sessions, metrics and the API's documentation."""
     # FastAPI's own pages load their scripts from a network of servers that clusters cannot reach.
     app = FastAPIOffline(
         title="Quartet",
@@ -75,6 +98,8 @@ def build_fastapi(service: InferenceService, metrics: Metrics) -> FastAPI:
         redirect_slashes=False,
     )
     app.include_router(v2_router(service))
+    app.include_router(models_router(service))
+    app.include_router(sessions_router(service, max_body_bytes=max_body_bytes))
 
     @app.get("/metrics", tags=["operations"], response_class=Response)
     async def prometheus_metrics() -> Response:
@@ -82,7 +107,7 @@ def build_fastapi(service: InferenceService, metrics: Metrics) -> FastAPI:
         return Response(metrics.render(), media_type=METRICS_TYPE)
 
     _add_error_handlers(app)
-    _document_hot_routes(app)
+    document_hot_routes(app)
     return app
 
 
@@ -110,10 +135,15 @@ class MetricsApp:
 def _add_error_handlers(app: FastAPI) -> None:
     """Every error body is ``{"error": text}``, from whichever layer it comes.
 
-    The handlers are coroutines, as all of this application: Starlette runs others on threads.
+    Those of the completions API have its own form. The handlers are coroutines, as all of this
+    application: Starlette runs others on threads.
     """
 
-    def respond(request: Request, reply: Reply, rid: str) -> Response:
+    def reply_to(request: Request, error: ServingError, rid: str) -> Reply:
+        of_api = request.url.path.startswith("/v1/models")
+        return (api_error_reply if of_api else error_reply)(error, rid)
+
+    def respond(reply: Reply, rid: str) -> Response:
         headers = {key.decode(): value.decode() for key, value in reply.headers}
         return Response(
             reply.body,
@@ -126,56 +156,24 @@ def _add_error_handlers(app: FastAPI) -> None:
         rid = request_id(request.headers.get(HEADER))
         if not isinstance(error, ServingError):
             raise error
-        return respond(request, error_reply(error, rid), rid)
+        return respond(reply_to(request, error, rid), rid)
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         rid = request_id(request.headers.get(HEADER))
         if not isinstance(error, HTTPException):
             raise error
-        reply = error_reply(ServingError(str(error.detail)), rid)
+        reply = reply_to(request, InvalidInput(str(error.detail)), rid)
         reply.status = error.status_code
         reply.headers = tuple(
             (k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items()
         )
-        return respond(request, reply, rid)
+        return respond(reply, rid)
 
     async def on_crash(request: Request, error: Exception) -> Response:
         rid = request_id(request.headers.get(HEADER))
         logger.error("request crashed", extra={"request_id": rid}, exc_info=error)
-        return respond(request, error_reply(internal_error(rid), rid), rid)
+        return respond(reply_to(request, internal_error(rid), rid), rid)
 
     app.add_exception_handler(ServingError, on_serving_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(Exception, on_crash)
-
-
-def _document_hot_routes(app: FastAPI) -> None:
-    """Write the routes that FastAPI does not see into its OpenAPI document."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title, version=app.version, summary=app.summary, routes=app.routes
-            )
-            paths = document["paths"]
-            _drop_validation_errors(document)
-            for versioned, suffix in ((False, ""), (True, "/versions/{model_version}")):
-                paths[f"/v1/classify/{{model_name}}{suffix}"] = {
-                    "post": openapi_operation(versioned=versioned)
-                }
-                paths[f"/v2/models/{{model_name}}{suffix}/infer"] = {
-                    "post": infer_operation(versioned=versioned)
-                }
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-
-
-def _drop_validation_errors(document: dict[str, Any]) -> None:
-    """Take out FastAPI's own 422: version numbers are checked by the route's path already."""
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-    for schema in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(schema, None)

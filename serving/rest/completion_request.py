@@ -7,14 +7,19 @@ package sends as ``extra_body``. A ``model`` that ends in ``:`` and digits names
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
+
+import orjson
 
 from serving.errors import InvalidInput
 from serving.generation_types import GenerateRequest, Receipt
+from serving.receipts import parse_receipt
 from serving.rest.fields import (
     Reader,
     flag,
+    ids,
     number,
+    one_of,
     parse_object,
     read_members,
     refused,
@@ -30,6 +35,9 @@ MAX_PROMPTS = 128
 """Prompts of one request."""
 SEEDS = 2**63
 """Seeds are below it."""
+
+UNKNOWN = one_of("map", "refuse")
+"""Reads what shall become of characters that the model does not know."""
 
 Prompt = str | tuple[int, ...]
 
@@ -91,7 +99,7 @@ def following(request: GenerateRequest, receipt: Receipt, place: int) -> Generat
     """
     seed = (receipt.seed + place) % SEEDS
     if request.receipt is not None:
-        return replace(request, receipt=replace(request.receipt, seed=seed))
+        return replace(request, receipt=replace(request.receipt, seed=seed), seed=None)
     return replace(request, seed=seed)
 
 
@@ -160,27 +168,15 @@ def _prompts(name: str, value: Any) -> tuple[Prompt, ...]:
     if not isinstance(value, list) or not value:
         raise wrong(name, _PROMPT, value)
     if type(value[0]) is int:
-        return (_ids(name, value),)
+        return (ids(name, value),)
     if len(value) > MAX_PROMPTS:
         raise InvalidInput(f"{name}: {len(value)} prompts, at most {MAX_PROMPTS} are taken")
     if isinstance(value[0], str):
         return tuple(text(f"{name}[{i}]", item) for i, item in enumerate(value))
-    return tuple(_ids(f"{name}[{i}]", item) for i, item in enumerate(value))
+    return tuple(ids(f"{name}[{i}]", item) for i, item in enumerate(value))
 
 
 _PROMPT = "a string, or an array of strings, of symbol ids, or of arrays of symbol ids"
-
-
-def _ids(name: str, value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        raise wrong(name, _PROMPT, value)
-    return tuple(whole(f"{name}[{i}]", item) for i, item in enumerate(value))
-
-
-def _unknown(name: str, value: Any) -> str:
-    if value not in ("map", "refuse"):
-        raise wrong(name, "'map' or 'refuse'", value)
-    return cast(str, value)
 
 
 def _stream_options(name: str, value: Any) -> dict[str, Any]:
@@ -194,15 +190,7 @@ def _stream_options(name: str, value: Any) -> dict[str, Any]:
 
 def _receipt(name: str, value: Any) -> Receipt:
     """The object ``receipt`` of an earlier answer."""
-    readers: dict[str, Reader] = {"seed": whole, **dict.fromkeys(_RECEIPT_TEXTS, text)}
-    if not isinstance(value, dict) or value.keys() != readers.keys():
-        raise InvalidInput(
-            f"{name}: expected the object that an earlier answer had, with {', '.join(readers)}"
-        )
-    return Receipt(**{key: readers[key](f"{name}.{key}", item) for key, item in value.items()})
-
-
-_RECEIPT_TEXTS = ("model", "version", "sha256", "provider", "precision")
+    return parse_receipt(orjson.dumps(value).decode())
 
 
 _READERS: Mapping[str, Reader] = {
@@ -228,7 +216,9 @@ _READERS: Mapping[str, Reader] = {
     "repetition_penalty": number,
     "beam_width": whole,
     "length_penalty": number,
-    "unknown": _unknown,
+    "unknown": UNKNOWN,
     "receipt": _receipt,
     "session": text,
 }
+COMPLETION_FIELDS = tuple(_READERS)
+"""All that a request may have."""

@@ -79,6 +79,24 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def ids(name: str, value: Any) -> tuple[int, ...]:
+    """An array of whole numbers."""
+    if not isinstance(value, list):
+        raise wrong(name, "an array of symbol ids", value)
+    return tuple(whole(f"{name}[{i}]", item) for i, item in enumerate(value))
+
+
+def one_of(*allowed: str) -> Reader:
+    """Reads one of these strings."""
+
+    def reader(name: str, value: Any) -> str:
+        if value not in allowed:
+            raise wrong(name, " or ".join(repr(item) for item in allowed), value)
+        return str(value)
+
+    return reader
+
+
 def refused(name: str, value: Any) -> None:
     """A member that may be there only if it asks for nothing."""
     if value not in ("", {}, []):

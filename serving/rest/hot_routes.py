@@ -1,8 +1,9 @@
-"""The routes that carry tensors and pictures, as bare ASGI handlers."""
+"""The routes that carry tensors, pictures and text, as bare ASGI handlers."""
 
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl
 
 from serving.errors import (
@@ -13,7 +14,10 @@ from serving.errors import (
     internal_error,
 )
 from serving.request_id import HEADER, request_id
+from serving.rest.api_errors import api_error_reply
 from serving.rest.classify import parse_classify, render_classify
+from serving.rest.completions import Completions
+from serving.rest.generate import parse_generate, render_generate
 from serving.rest.http import (
     BINARY_TYPE,
     Receive,
@@ -34,8 +38,9 @@ from serving.rest.infer_codec import (
     parse_raw_infer,
     render_infer,
 )
+from serving.rest.sse import EventStream, event, send_events
 from serving.service import InferenceService
-from serving.types import ClassifyRequest
+from serving.types import ClassifyRequest, InferRequest, InferResponse
 
 JSON_LENGTH_HEADER = b"inference-header-content-length"
 
@@ -44,62 +49,86 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The model and version that a URL names."""
+    """What a URL names."""
 
-    model: str
+    model: str = ""
     version: str = ""
+    session: str = ""
 
 
-Handler = Callable[[Scope, Receive, Target, str], Awaitable[Reply]]
+Handler = Callable[[Scope, Receive, Target, str], Awaitable[Reply | EventStream[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one request is served."""
+
+    handler: Handler
+    target: Target
+    error_reply: Callable[[ServingError, str], Reply] = error_reply
+    """Writes an error, given the request id."""
 
 
 class HotRoutes:
-    """Finds and serves ``POST /v2/models/{m}[/versions/{v}]/infer`` and ``/v1/classify/{m}``."""
+    """Finds and serves them. All take POST alone.
+
+    ``/v2/models/{m}[/versions/{v}]/infer``, ``generate`` and ``generate_stream``;
+    ``/v1/classify/{m}[/versions/{v}]``; ``/v1/completions`` and ``/v1/sessions/{s}/completions``.
+    """
 
     def __init__(self, service: InferenceService, *, max_body_bytes: int) -> None:
         self._service = service
         self._max_body_bytes = max_body_bytes
+        self._completions = Completions(service, max_body_bytes=max_body_bytes)
+        self._of_models: dict[str, Handler] = {
+            "infer": self._infer,
+            "generate": self._generate,
+            "generate_stream": self._generate_stream,
+        }
 
-    def find(self, scope: Scope) -> tuple[Handler, Target] | None:
-        """The handler for this path, or None if the rest of the application has it."""
-        parts = scope["path"].split("/")
-        match parts:
-            case ["", "v2", "models", model, "infer"]:
-                return self._infer, Target(model)
-            case ["", "v2", "models", model, "versions", version, "infer"] if _is_number(version):
-                return self._infer, Target(model, version)
+    def find(self, scope: Scope) -> Route | None:
+        """The route of this path, or None if the rest of the application has it."""
+        match scope["path"].split("/"):
+            case ["", "v2", "models", model, verb] if verb in self._of_models:
+                return Route(self._of_models[verb], Target(model))
+            case ["", "v2", "models", model, "versions", version, verb] if (
+                verb in self._of_models and _is_number(version)
+            ):
+                return Route(self._of_models[verb], Target(model, version))
             case ["", "v1", "classify", model]:
-                return self._classify, Target(model)
+                return Route(self._classify, Target(model))
             case ["", "v1", "classify", model, "versions", version] if _is_number(version):
-                return self._classify, Target(model, version)
+                return Route(self._classify, Target(model, version))
+            case ["", "v1", "completions"]:
+                return Route(self._complete, Target(), api_error_reply)
+            case ["", "v1", "sessions", session, "completions"]:
+                return Route(self._complete, Target(session=session), api_error_reply)
         return None
 
-    async def serve(
-        self, handler: Handler, target: Target, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Run ``handler``; whatever happens, the client gets an answer with its request id."""
+    async def serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the handler; whatever happens, the client gets an answer with its request id."""
         rid = request_id(header(scope, HEADER.encode()))
+        extra = {"request_id": rid, "model": route.target.model}
         try:
             if scope["method"] != "POST":
                 raise MethodNotAllowed("POST")
-            reply = await handler(scope, receive, target, rid)
+            answer = await route.handler(scope, receive, route.target, rid)
+            if isinstance(answer, EventStream):
+                await unless_client_leaves(receive, send_events(send, answer, rid))
+                return
+            reply = answer
         except Cancelled:
             return  # nobody is left to be answered
         except ServingError as error:
             self._service.count_refused("http", error)
             if error.http_status >= 500:
-                logger.warning(
-                    "request failed: %s",
-                    error,
-                    extra={"request_id": rid, "model": target.model},
-                    exc_info=error.__cause__,
-                )
-            reply = error_reply(error, rid)
+                logger.warning("request failed: %s", error, extra=extra, exc_info=error.__cause__)
+            reply = route.error_reply(error, rid)
         except Exception:
-            logger.exception("request crashed", extra={"request_id": rid, "model": target.model})
+            logger.exception("request crashed", extra=extra)
             crash = internal_error(rid)
             self._service.count_refused("http", crash)
-            reply = error_reply(crash, rid)
+            reply = route.error_reply(crash, rid)
         await send_reply(send, compress(reply, header(scope, b"accept-encoding")), rid)
 
     async def _infer(self, scope: Scope, receive: Receive, target: Target, rid: str) -> Reply:
@@ -124,6 +153,36 @@ class HotRoutes:
             metadata = self._service.model_metadata(target.model, target.version)
             check_answer_form(call, metadata.outputs)
         return call
+
+    async def _generate(self, scope: Scope, receive: Receive, target: Target, rid: str) -> Reply:
+        request = await self._generate_request(scope, receive, target, rid)
+        response = await unless_client_leaves(receive, self._service.infer(request))
+        return Reply(render_generate(response))
+
+    async def _generate_stream(
+        self, scope: Scope, receive: Receive, target: Target, rid: str
+    ) -> EventStream[InferResponse]:
+        request = await self._generate_request(scope, receive, target, rid)
+        return EventStream(
+            items=self._service.stream_infer(request),
+            render=lambda response: event(render_generate(response)),
+            end=lambda: b"",
+            error=lambda error: error_reply(error, rid).body,
+        )
+
+    async def _generate_request(
+        self, scope: Scope, receive: Receive, target: Target, rid: str
+    ) -> InferRequest:
+        body = await read_body(scope, receive, self._max_body_bytes)
+        metadata = self._service.model_metadata(target.model, target.version)
+        request = parse_generate(body, metadata, target.version)
+        request.request_id = rid
+        return request
+
+    async def _complete(
+        self, scope: Scope, receive: Receive, target: Target, rid: str
+    ) -> Reply | EventStream[Any]:
+        return await self._completions.answer(scope, receive, rid, session=target.session)
 
     async def _classify(self, scope: Scope, receive: Receive, target: Target, rid: str) -> Reply:
         body = await read_body(scope, receive, self._max_body_bytes)

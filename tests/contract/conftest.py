@@ -6,9 +6,27 @@ import pytest
 
 from tests.contract.transports import TRANSPORTS, Transport
 from tests.e2e.fixtures import repository, server, slow_steps, start_server
+from tests.e2e.graphs import plus, write_model
 from tests.e2e.process import ServerProcess
+from tests.text_models import make_text_model
 
 __all__ = ["repository", "server", "slow_steps", "start_server"]
+
+
+@pytest.fixture(scope="session")
+def text_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Serves ``tiny`` and two versions of ``newer``, which write text, and ``plus``, which adds."""
+    repository = tmp_path_factory.mktemp("texts")
+    make_text_model(repository / "tiny", steps=8)
+    make_text_model(repository / "newer", version=2, seed=1)
+    make_text_model(repository / "newer", version=3, seed=2)
+    (repository / "newer" / "config.pbtxt").write_text("version_policy { all {} }")
+    write_model(repository, "plus", plus(1))
+    process = ServerProcess(repository)
+    try:
+        yield process.wait_ready()
+    finally:
+        process.close()
 
 
 @pytest.fixture(scope="session")

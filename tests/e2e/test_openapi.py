@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from serving.rest.completion_request import COMPLETION_FIELDS
 from tests.e2e.process import ServerProcess
 
 pytestmark = pytest.mark.e2e
@@ -13,6 +14,12 @@ HOT = (
     "/v1/classify/{model_name}",
     "/v2/models/{model_name}/infer",
     "/v2/models/{model_name}/versions/{model_version}/infer",
+    "/v2/models/{model_name}/generate",
+    "/v2/models/{model_name}/generate_stream",
+    "/v2/models/{model_name}/versions/{model_version}/generate",
+    "/v2/models/{model_name}/versions/{model_version}/generate_stream",
+    "/v1/completions",
+    "/v1/sessions/{session_id}/completions",
 )
 
 
@@ -78,7 +85,24 @@ def test_documented_get_paths_exist(server: ServerProcess, document: dict[str, A
     for path, operations in document["paths"].items():
         if "get" in operations:
             real = path.replace("{model_name}", "fixed").replace("{model_version}", "1")
-            assert server.request("GET", real).status == 200, real
+            answer = server.request("GET", real)
+            if "{session_id}" in path:
+                assert "session" in answer.error, real
+            else:
+                assert answer.status == 200, real
+
+
+@pytest.mark.parametrize("path", [path for path in HOT if "stream" in path or "compl" in path])
+def test_streams_are_documented(document: dict[str, Any], path: str) -> None:
+    assert "text/event-stream" in document["paths"][path]["post"]["responses"]["200"]["content"]
+
+
+def test_every_field_of_a_completion_is_documented(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/completions"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["additionalProperties"] is False
+    refused_by_name = {"suffix", "logit_bias"}
+    assert schema["properties"].keys() == set(COMPLETION_FIELDS) - refused_by_name
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])

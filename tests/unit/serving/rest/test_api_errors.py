@@ -5,6 +5,7 @@ import json
 import pytest
 
 from serving.errors import (
+    Conflict,
     DeadlineExceeded,
     InferenceFailed,
     InvalidInput,
@@ -14,6 +15,7 @@ from serving.errors import (
     NotSupported,
     QueueFull,
     ServingError,
+    SessionNotFound,
     ShuttingDown,
 )
 from serving.rest.api_errors import api_error_reply
@@ -28,6 +30,8 @@ from serving.rest.api_errors import api_error_reply
         (InvalidInput("bad: JSON at 3"), 400, "invalid_request_error", "bad", None),
         (InvalidInput("no such thing"), 400, "invalid_request_error", None, None),
         (ModelNotFound("m"), 404, "invalid_request_error", "model", "model_not_found"),
+        (SessionNotFound("s"), 404, "invalid_request_error", "session", "session_not_found"),
+        (Conflict("receipt: other"), 409, "invalid_request_error", "receipt", "conflict"),
         (NotSupported("m"), 400, "invalid_request_error", "model", "not_supported"),
         (MethodNotAllowed("POST"), 405, "invalid_request_error", None, None),
         (QueueFull("full"), 429, "requests", None, "rate_limit_exceeded"),
@@ -54,3 +58,7 @@ def test_error_tells_when_to_try_again() -> None:
 
 def test_error_tells_the_method_that_is_allowed() -> None:
     assert (b"allow", b"POST") in api_error_reply(MethodNotAllowed("POST"), "rid").headers
+
+
+def test_conflict_is_not_worth_another_try() -> None:
+    assert (b"x-should-retry", b"false") in api_error_reply(Conflict("other"), "rid").headers
