@@ -7,7 +7,7 @@ written waits for at most one run that reads prompts, and prompts wait for at mo
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from serving.slot_runs import decode_run, prefill_run
 from serving.slot_units import Phase, RowUnit, Unit
@@ -40,7 +40,7 @@ class SlotRules:
         return self.slots if self.max_rows is None else min(self.slots, self.max_rows)
 
 
-class Work(Enum):
+class Work(IntEnum):
     """Kinds of work of a lane."""
 
     SETTLE = auto()

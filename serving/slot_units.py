@@ -200,7 +200,11 @@ class Reading:
 
 
 def make_units(jobs: Iterable[Job]) -> list[Unit]:
-    """The units of one request; rows that begin alike share one reading."""
+    """The units of one request; rows that begin alike share one reading.
+
+    Raises:
+        ValueError: a job is none, for instance without a prompt.
+    """
     units: list[Unit] = []
     shared: dict[tuple[tuple[int, ...], int, bool], Reading] = {}
     for job in jobs:
@@ -220,8 +224,16 @@ def make_units(jobs: Iterable[Job]) -> list[Unit]:
 
 
 def _make_unit(job: Job) -> Unit:
+    if not job.prompt:
+        raise ValueError("a prompt has at least one symbol")
     if isinstance(job, Row):
+        if not (0 <= job.seed < 2**64 and 0 <= job.stream < 2**32 and 0 <= job.position < 2**63):
+            raise ValueError(
+                f"no random numbers at seed {job.seed}, stream {job.stream}, place {job.position}"
+            )
         return RowUnit(client=job.client, width=1, prompt=job.prompt, state=job.state, row=job)
+    if job.width < 1 or job.top < 1:
+        raise ValueError(f"a search of {job.width} beams, {job.top} candidates each")
     return SearchUnit(
         client=job.client, width=job.width, prompt=job.prompt, state=job.state, search=job
     )

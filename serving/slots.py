@@ -7,8 +7,7 @@ any order. Nothing here waits, looks at a clock or calls the engine. Times are m
 """
 
 from collections.abc import Sequence
-
-import numpy as np
+from itertools import accumulate
 
 from serving.errors import DeadlineExceeded, ServingError, ShuttingDown
 from serving.slot_lives import Lives
@@ -164,14 +163,13 @@ class SlotScheduler:
     def _apply_decode(
         self, units: Sequence[Unit], run: DecodeRun, result: RunResult, now: float
     ) -> None:
-        first_rows = np.cumsum([0, *(unit.rows for unit in units)]).tolist()
-        places = list(zip(units, first_rows, strict=False))
-        for unit, row in places:
+        first_rows = list(accumulate((unit.rows for unit in units[:-1]), initial=0))
+        for unit, row in zip(units, first_rows, strict=True):
             if unit.reading is not None and unit.reading.reader is unit:
                 self._lives.fork(
                     unit.reading, result.snapshots[row] if row in run.snapshots else None
                 )
-        for unit, row in places:
+        for unit, row in zip(units, first_rows, strict=True):
             if unit.phase is not Phase.OVER:
                 if isinstance(unit, RowUnit):
                     self._write(unit, row, result, now)

@@ -1,5 +1,6 @@
 """Any crowd of texts and searches gets, row by row, exactly what each would get alone."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis.stateful import (
 
 from serving.errors import DeadlineExceeded, InferenceFailed, QueueFull
 from serving.generation_types import Sampling
+from serving.slot_units import Phase
 from serving.slots import Planned, PlannedRun, SlotRules, SlotScheduler
 from serving.token_scheduler import BeamSearch, Job, Row, RowState, Run
 from tests.generation_sinks import RecordingSearch, RecordingSink
@@ -94,7 +96,7 @@ class CrowdMachine(RuleBasedStateMachine):
         self.expired: set[Job] = set()
         self.largest = 0
         """Rows of the largest request."""
-        self.idle_plans: dict[Job, int] = {}
+        self.idle_plans: Counter[Job] = Counter()
         """Runs that left without a job which has a slot, since it last took part in one."""
 
     @rule(
@@ -222,14 +224,15 @@ class CrowdMachine(RuleBasedStateMachine):
             assert run.uniform.shape[1] <= rules.steps
 
     def count_idle_plans(self, took_part: set[Job]) -> None:
-        """A job with a slot waits for a bounded number of runs of others: it does not starve."""
+        """Whoever writes waits for a bounded number of runs of others: it does not starve."""
         for unit in self.core._lives.units.values():
-            if unit.job in took_part or not unit.seated or unit.running:
+            ready = unit.phase is Phase.WRITING and unit.seated and not unit.running
+            if unit.job in took_part or not ready:
                 self.idle_plans[unit.job] = 0
             else:
-                waited = self.idle_plans[unit.job] = self.idle_plans.get(unit.job, 0) + 1
-                # Followers wait for a whole prompt; each turn may serve just one unit of its line.
-                assert waited <= 3 * self.slot_rules.slots * 10
+                self.idle_plans[unit.job] += 1
+                # At worst, each run of its kind takes one unit, and the other two kinds have turns.
+                assert self.idle_plans[unit.job] <= 3 * self.slot_rules.slots
 
     @precondition(lambda self: self.under)
     @rule(data=st.data())
