@@ -15,6 +15,7 @@ from training.mnist.strokes import digit
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repo"
 VERSIONS = sorted(path.parent for path in REPOSITORY.glob("*/[0-9]*/model.onnx"))
+GRAPHS = {"golden.npz": "model.onnx", "prefill.golden.npz": "prefill.onnx"}
 DIGIT_VERSIONS = [version for version in VERSIONS if version.parent.name == "mnist"]
 
 
@@ -25,10 +26,8 @@ def name_of(version: Path) -> str:
 @pytest.mark.parametrize("version", VERSIONS, ids=name_of)
 def test_shipped_files_are_those_of_the_export(version: Path) -> None:
     recorded = json.loads((version / "run.json").read_text())["sha256"]
-    found = {
-        file: hashlib.sha256((version / file).read_bytes()).hexdigest()
-        for file in ("model.onnx", "golden.npz")
-    }
+    found = {file: hashlib.sha256((version / file).read_bytes()).hexdigest() for file in recorded}
+    assert {"model.onnx", "golden.npz"} <= set(recorded)
     assert found == recorded
 
 
@@ -36,6 +35,8 @@ def test_shipped_files_are_those_of_the_export(version: Path) -> None:
 def test_shipped_graph_is_valid_and_declares_its_task(version: Path) -> None:
     model = onnx.load(version / "model.onnx")
     check(model)
+    if (version / "prefill.onnx").is_file():
+        check(onnx.load(version / "prefill.onnx"))
     task = parse_task({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
     if isinstance(task, ClassificationTask):
         labels = (version.parent / "labels.txt").read_text().splitlines()
@@ -44,15 +45,16 @@ def test_shipped_graph_is_valid_and_declares_its_task(version: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS, ids=name_of)
 def test_shipped_graph_gives_its_golden_outputs(version: Path) -> None:
-    golden = load_golden(version / "golden.npz")
-    got = onnx_predict(onnx.load(version / "model.onnx"))(golden.inputs)
-    for name, expected in golden.outputs.items():
-        np.testing.assert_allclose(
-            np.asarray(got[name], np.float64),
-            np.asarray(expected, np.float64),
-            atol=golden.atol,
-            rtol=golden.rtol,
-        )
+    for path in sorted(version.glob("*golden.npz")):
+        golden = load_golden(path)
+        got = onnx_predict(onnx.load(version / GRAPHS[path.name]))(golden.inputs)
+        for name, expected in golden.outputs.items():
+            np.testing.assert_allclose(
+                np.asarray(got[name], np.float64),
+                np.asarray(expected, np.float64),
+                atol=golden.atol,
+                rtol=golden.rtol,
+            )
 
 
 @pytest.mark.parametrize("version", DIGIT_VERSIONS, ids=name_of)
