@@ -9,9 +9,8 @@ the states never leave it.
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -22,29 +21,36 @@ from quartet.generation import (
     LOG_PROBABILITIES,
     TOKEN,
     TOKENS,
+    TOP_K,
     TOP_LOG_PROBABILITIES,
     TOP_TOKENS,
     UNIFORM,
 )
 from serving.errors import InferenceFailed
-from serving.generation_types import Sampling
 from serving.generator_check import GeneratorLayout
+from serving.providers import CPU_PROVIDER
 from serving.session import OnnxSession
 from serving.state_table import Blocks, StateTable
 from serving.token_scheduler import DecodeRun, PrefillRun, RowState, Run, RunResult
 from serving.types import Array
 
-_INTEGER_CONTROLS = frozenset(("top_k",))
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Workspace:
-    """What one run at a time needs: bindings, and memory for the states around them."""
+    """What one run at a time needs: bindings, and memory around them.
+
+    What is bound for decode stays bound, since most runs are of the shape of the one before:
+    naming all of a graph's tensors again would take longer than moving the states.
+    """
 
     decode: onnxruntime.IOBinding
     prefill: onnxruntime.IOBinding
     before: Blocks
     after: Blocks
+    shape: tuple[int, ...] = ()
+    """Rows and steps that ``inputs``, ``outputs`` and the states are bound for."""
+    inputs: dict[str, Array] = field(default_factory=dict)
+    outputs: dict[str, Array] = field(default_factory=dict)
 
 
 class OnnxDecoder:
@@ -77,10 +83,8 @@ class OnnxDecoder:
         self._layout = layout
         self._table = table
         self._clock = clock
-        self._controls = tuple(
-            (name, np.int64 if name in _INTEGER_CONTROLS else np.float32, attrgetter(name))
-            for name in sorted(layout.controls)
-        )
+        self._on_host = decode.provider == CPU_PROVIDER
+        self._controls = tuple((name, attrgetter(name)) for name in sorted(layout.controls))
         self._free: deque[_Workspace] = deque()
         self.slots = table.slots
         self.top = layout.top
@@ -116,32 +120,51 @@ class OnnxDecoder:
             raise InferenceFailed(f"a state to continue from does not fit: {error}") from error
 
     def _run_decode(self, run: DecodeRun, space: _Workspace) -> dict[str, Array]:
-        rows, steps = run.uniform.shape
-        binding = space.decode
-        _bind_input(binding, TOKEN, run.token)
-        _bind_input(binding, ALTERNATIVES, run.alternatives)
-        _bind_input(binding, UNIFORM, run.uniform)
-        for name, dtype, value_of in self._controls:
-            _bind_input(binding, name, _column(run.sampling, value_of, dtype))
-        _bind_states(binding, space, rows)
+        shape = run.uniform.shape
+        is_new = space.shape != shape
+        if is_new:
+            space.inputs, space.outputs = self._decode_arrays(*shape)
+            space.shape = shape
+        inputs = space.inputs
+        inputs[TOKEN][:] = run.token
+        inputs[ALTERNATIVES][:] = run.alternatives
+        inputs[UNIFORM][:] = run.uniform
+        for name, value_of in self._controls:
+            inputs[name][:] = [value_of(sampling) for sampling in run.sampling]
+        if is_new or not self._on_host:
+            # A device is given its inputs as they are at this moment.
+            for name, array in inputs.items():
+                space.decode.bind_cpu_input(name, array)
+        if is_new:
+            _bind_states(space.decode, space, shape[0])
+            for name, array in space.outputs.items():
+                _bind_output(space.decode, name, array)
+        self._decode.run_bound(space.decode)
+        wanted = space.outputs if run.alternatives.any() else (TOKENS, LOG_PROBABILITIES)
+        return {name: space.outputs[name].copy() for name in wanted}
+
+    def _decode_arrays(self, rows: int, steps: int) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Memory for inputs and outputs of the decode graph, but the states."""
+        inputs: dict[str, Array] = {
+            TOKEN: np.empty(rows, np.int64),
+            ALTERNATIVES: np.empty(rows, np.int64),
+            UNIFORM: np.empty((rows, steps), np.float32),
+        }
+        for name, _ in self._controls:
+            inputs[name] = np.empty(rows, np.int64 if name == TOP_K else np.float32)
         outputs: dict[str, Array] = {
             TOKENS: np.empty((rows, steps), np.int64),
             LOG_PROBABILITIES: np.empty((rows, steps), np.float32),
             TOP_TOKENS: np.empty((rows, steps, self.top), np.int64),
             TOP_LOG_PROBABILITIES: np.empty((rows, steps, self.top), np.float32),
         }
-        for name, array in outputs.items():
-            _bind_output(binding, name, array)
-        self._decode.run_bound(binding)
-        # The arrays are the caller's from here on; the binding would still point to them.
-        binding.clear_binding_outputs()
-        return outputs
+        return inputs, outputs
 
     def _run_prefill(self, run: PrefillRun, space: _Workspace) -> dict[str, Array]:
         rows, time_steps = run.tokens.shape
         binding = space.prefill
-        _bind_input(binding, TOKENS, run.tokens)
-        _bind_input(binding, LENGTH, run.lengths)
+        binding.bind_cpu_input(TOKENS, np.ascontiguousarray(run.tokens))
+        binding.bind_cpu_input(LENGTH, np.ascontiguousarray(run.lengths))
         _bind_states(binding, space, rows)
         outputs: dict[str, Array] = {}
         if run.score:
@@ -149,6 +172,7 @@ class OnnxDecoder:
             outputs[LOG_PROBABILITIES] = np.empty(shape, np.float32)
             _bind_output(binding, LOG_PROBABILITIES, outputs[LOG_PROBABILITIES])
         self._prefill.run_bound(binding)
+        # The scores are the caller's from here on; the binding would still point to them.
         binding.clear_binding_outputs()
         return outputs
 
@@ -169,11 +193,6 @@ def _snapshots(run: Run) -> Sequence[int]:
     return run.snapshots if run.kind == "decode" else ()
 
 
-def _bind_input(binding: onnxruntime.IOBinding, name: str, array: Array) -> None:
-    # The binding keeps a reference to the array.
-    binding.bind_cpu_input(name, np.ascontiguousarray(array))
-
-
 def _bind_output(binding: onnxruntime.IOBinding, name: str, array: Array) -> None:
     """``array`` must live until the run has ended."""
     binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
@@ -184,10 +203,3 @@ def _bind_states(binding: onnxruntime.IOBinding, space: _Workspace, rows: int) -
         block.bind_input(binding, rows)
     for block in space.after:
         block.bind_output(binding, rows)
-
-
-def _column(
-    sampling: Sequence[Sampling], value_of: Callable[[Sampling], float], dtype: Any
-) -> Array:
-    """One value a row."""
-    return np.array([value_of(one) for one in sampling], dtype)

@@ -205,7 +205,7 @@ class RunResult:
     log_probabilities: Floats | None = None
     """Decode: [rows, steps]; prefill: [rows, time, vocabulary] if wanted."""
     top_tokens: Ids | None = None
-    """Decode: [rows, steps, top]."""
+    """Decode: [rows, steps, top]; may be None if no row asked for alternatives."""
     top_log_probabilities: Floats | None = None
     snapshots: Mapping[int, RowState] = field(default_factory=dict)
     """Row -> its state before the run."""
