@@ -2,8 +2,8 @@
 
 A run of the engine takes the rows of its slots out, in its own order, and puts the new ones back:
 one NumPy call a state, not one a row. Binding the table itself where the slots lie side by side
-would save the way out alone, since a run that fails must not have changed its rows: measured, half a
-percent of a run of 32 rows of 8 kB (35 of 7,000 us). It is not done.
+would save the way out alone, since a run that fails must not have changed its rows. Measured, that
+is half a percent of a run of 32 rows of 8 kB (35 of 7,000 us); it is not done.
 """
 
 from abc import ABC, abstractmethod

@@ -57,7 +57,7 @@ class RowSink(Protocol):
         ...
 
     def settled(self, state: RowState, token: int) -> None:
-        """The row is over; only for rows that keep their state, some time after ``accept`` ended it.
+        """The row is over; only for rows that keep their state, a while after ``accept`` ended it.
 
         All of the text but its last symbol, ``token``, has been read into ``state``.
         """
