@@ -105,6 +105,7 @@ def _scheduler(
             instances=instances,
             observer=metrics,
         )
+        metrics.watch_sequences(batcher.live_sequences, batcher.waiting_sequences)
     metrics.watch_queue(batcher.queued_rows, batcher.queued_requests)
     return batcher
 

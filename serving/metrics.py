@@ -67,6 +67,12 @@ class Metrics:
             "quartet_batch_size", "Rows of one run.", version, buckets=ROWS, registry=registry
         )
         self.queue_rows = Gauge("quartet_queue_size", "Rows that wait.", version, registry=registry)
+        self.sequences = Gauge(
+            "quartet_sequences",
+            "Sequences of a stateful model: live ones have a state, others wait for a slot.",
+            [*version, "state"],
+            registry=registry,
+        )
         self.model_info = Gauge(
             "quartet_model_info",
             "1 for each ready version, with the execution provider that really runs.",
@@ -111,6 +117,7 @@ class ModelMetrics:
         self._names = (model, version)
         self._requests = metrics.requests
         self._queue_rows = metrics.queue_rows.labels(model, version)
+        self._sequences = metrics.sequences
         self._queue = metrics.queue_seconds.labels(model, version)
         self._execution = metrics.execution_seconds.labels(model, version)
         self._batch = metrics.batch_rows.labels(model, version)
@@ -127,6 +134,11 @@ class ModelMetrics:
         """Read the queue's gauges from their owner when scraped."""
         self._queue_rows.set_function(rows)
         self.totals.pending = requests
+
+    def watch_sequences(self, live: Callable[[], int], waiting: Callable[[], int]) -> None:
+        """Read the gauges of a stateful model's sequences from their owner when scraped."""
+        self._sequences.labels(*self._names, "live").set_function(live)
+        self._sequences.labels(*self._names, "waiting").set_function(waiting)
 
     def request_finished(
         self, protocol: str, outcome: str, duration_s: float, timings: Timings | None

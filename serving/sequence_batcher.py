@@ -83,6 +83,10 @@ class SequenceBatcher:
         """Sequences that have a state."""
         return self._core.live
 
+    def waiting_sequences(self) -> int:
+        """Sequences that wait for a slot."""
+        return self._core.backlog
+
     async def submit(self, work: Work) -> Finished:
         """See ``Scheduler.submit``.
 

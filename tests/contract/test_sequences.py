@@ -13,7 +13,7 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
-from tests.e2e.process import ServerProcess
+from tests.e2e.process import ServerProcess, wait_until
 from tests.stateful_graphs import sums, write_stateful
 
 Step = Callable[..., Any]
@@ -121,6 +121,17 @@ def test_idle_sequence_makes_room_for_one_that_waits(step: Step) -> None:
     assert second.as_numpy("y").tolist() == [3, 4]
     with pytest.raises(InferenceServerException, match="must specify the START flag"):
         step("total", [1, 2], "FP32", sequence_id=6)
+
+
+def test_metrics_tell_how_many_sequences_live(step: Step, stateful: ServerProcess) -> None:
+    def count(state: str) -> float:
+        return stateful.metric("quartet_sequences", model="gru", version="1", state=state)
+
+    wait_until(lambda: count("live") == 0, "the end of other tests' sequences")
+    step("gru", [[1, 2, 3]], "FP32", sequence_id=1, sequence_start=True)
+    assert (count("live"), count("waiting")) == (1, 0)
+    step("gru", [[1, 2, 3]], "FP32", sequence_id=1, sequence_end=True)
+    assert count("live") == 0
 
 
 def test_generate_keeps_the_state_too(stateful: ServerProcess) -> None:
