@@ -61,7 +61,8 @@ class TextSessions:
         self._store = parts.store
         self._key = parts.key
         self._clock = parts.clock
-        self._unix_clock = parts.unix_clock
+        self._to_unix = parts.unix_clock() - parts.clock()
+        """Added to a time on the clock it gives Unix time; once, so that times do not waver."""
 
     async def create(self, request: SessionRequest) -> SessionInfo:
         """Let a model read the prompt, and keep its state.
@@ -231,14 +232,13 @@ class TextSessions:
         self, session_id: str, kept: Kept, replaced: tuple[Replacement, ...] = ()
     ) -> SessionInfo:
         point, weights = _point(kept), kept.weights
-        to_unix = self._unix_clock() - self._clock()
         return SessionInfo(
             id=session_id,
             model=weights.model,
             version=weights.version,
             sha256=weights.sha256,
-            created=kept.created + to_unix,
-            expires=self._store.expires(kept) + to_unix,
+            created=kept.created + self._to_unix,
+            expires=self._store.expires(kept) + self._to_unix,
             symbols=point.symbols,
             text=point.text,
             seed=point.seed,
