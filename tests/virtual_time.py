@@ -7,8 +7,10 @@ next timer once all of them wait for it.
 import asyncio
 import selectors
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from serving.workers import WorkerPool
 
 ResultT = TypeVar("ResultT")
 
@@ -73,6 +75,29 @@ class _JumpingSelector(selectors.DefaultSelector):
         if events:
             return events
         return super().select(self._loop.wait(timeout))
+
+
+class AnnouncedPool(WorkerPool):
+    """A pool that tells the virtual clock while its threads work."""
+
+    def __init__(self, threads: int, loop: VirtualTimeLoop) -> None:
+        super().__init__(threads)
+        self._loop = loop
+
+    def submit(
+        self,
+        run: Callable[[], ResultT],
+        done: Callable[[ResultT], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """See ``WorkerPool.submit``."""
+        self._loop.thread_begins()
+
+        def ended(result: ResultT) -> None:
+            self._loop.thread_ended()
+            done(result)
+
+        super().submit(run, ended, loop)
 
 
 def run_virtual(main: Coroutine[Any, Any, ResultT], loop: VirtualTimeLoop) -> ResultT:

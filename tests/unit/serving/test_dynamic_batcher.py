@@ -22,36 +22,13 @@ from serving.errors import (
 )
 from serving.scheduler import Finished, Work
 from serving.types import Array, Timings
-from serving.workers import WorkerPool
-from tests.virtual_time import VirtualTimeLoop, run_virtual
+from tests.virtual_time import AnnouncedPool, VirtualTimeLoop, run_virtual
 
 ResultT = TypeVar("ResultT")
 
 RUN_S = 1.0
 """Virtual time of one run of the fake engine."""
 POISON = -1
-
-
-class AnnouncedPool(WorkerPool):
-    """A pool that tells the virtual clock while its threads work."""
-
-    def __init__(self, threads: int, loop: VirtualTimeLoop) -> None:
-        super().__init__(threads)
-        self._loop = loop
-
-    def submit(
-        self,
-        run: Callable[[], ResultT],
-        done: Callable[[ResultT], None],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._loop.thread_begins()
-
-        def ended(result: ResultT) -> None:
-            self._loop.thread_ended()
-            done(result)
-
-        super().submit(run, ended, loop)
 
 
 @dataclass(slots=True)

@@ -29,8 +29,7 @@ from serving.sequences import Sequences
 from serving.state_table import HostStateTable, StateSpec
 from serving.stateful_engine import StatefulEngine
 from serving.types import Array, Datatype, Timings
-from serving.workers import WorkerPool
-from tests.virtual_time import VirtualTimeLoop, run_virtual
+from tests.virtual_time import AnnouncedPool, VirtualTimeLoop, run_virtual
 
 ResultT = TypeVar("ResultT")
 
@@ -58,28 +57,6 @@ PLAN = SequencePlan(
     ),
     rules=SequenceRules(slots=4, max_rows=4),
 )
-
-
-class AnnouncedPool(WorkerPool):
-    """A pool that tells the virtual clock while its threads work."""
-
-    def __init__(self, threads: int, loop: VirtualTimeLoop) -> None:
-        super().__init__(threads)
-        self._loop = loop
-
-    def submit(
-        self,
-        run: Callable[[], ResultT],
-        done: Callable[[ResultT], None],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._loop.thread_begins()
-
-        def ended(result: ResultT) -> None:
-            self._loop.thread_ended()
-            done(result)
-
-        super().submit(run, ended, loop)
 
 
 class Folding:
