@@ -40,6 +40,8 @@ _CODES: Mapping[type[ServingError], str] = {
 }
 _FIELD = re.compile(r"([a-z_]{1,40})(?:\[[0-9]+\]|\.[a-z_0-9]+)*: ")
 _NO_RETRY = (b"x-should-retry", b"false")
+"""Keeps the openai package from asking again, as it does after a 409: sessions come free, but
+a receipt stays that of another model."""
 
 
 def api_error(error: ServingError) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def api_error_reply(error: ServingError, request_id: str) -> Reply:
     reply.body = api_error_json(error)
     if isinstance(error, NotSupported):
         reply.status = InvalidInput.http_status
-    if isinstance(error, Conflict) and error.retry_after_s is None:
+    if isinstance(error, Conflict) and _field(error) == "receipt":
         reply.headers += (_NO_RETRY,)
     return reply
 

@@ -13,9 +13,9 @@ import orjson
 
 from serving.errors import InvalidInput
 from serving.rest.fields import parse_object, text
-from serving.rest.infer_codec import InferCall, check_answer_form, is_finite
+from serving.rest.infer_codec import InferCall, check_answer_form
 from serving.rest.json_codec import render_json
-from serving.rest.tensor_json import decode_json_tensor, encode_json_tensor
+from serving.rest.tensor_json import decode_json_tensor, encode_json_tensor, is_finite
 from serving.types import (
     InferRequest,
     InferResponse,

@@ -15,7 +15,7 @@ import orjson
 from serving.errors import InvalidInput
 from serving.request_check import refuse_unserved
 from serving.rest.json_codec import parse_json, render_json
-from serving.rest.tensor_json import decode_json_tensor, encode_json_tensor
+from serving.rest.tensor_json import decode_json_tensor, encode_json_tensor, is_finite
 from serving.tensors import decode_tensor, encode_tensor
 from serving.types import (
     DATATYPES,
@@ -140,12 +140,6 @@ def render_infer(call: InferCall, response: InferResponse) -> tuple[bytes, int |
     if not blobs:
         return text, None
     return b"".join((text, *blobs)), len(text)
-
-
-def is_finite(tensor: Tensor) -> bool:
-    """Whether no element is infinite or no number, so that every JSON reader takes them."""
-    floats = tensor.datatype in (Datatype.FP32, Datatype.FP64)
-    return not floats or bool(np.isfinite(tensor.data).all())
 
 
 def _id(document: Mapping[str, Any]) -> str:

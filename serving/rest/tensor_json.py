@@ -70,12 +70,17 @@ def encode_json_tensor(tensor: Tensor, name: str) -> list[Any]:
         values: list[Any] = tensor.data.ravel().tolist()
         return values
     try:
-        return [bytes(element).decode() for element in tensor.data.ravel()]
+        return [str(element, "utf-8") for element in tensor.data.ravel().tolist()]
     except UnicodeDecodeError as error:
         raise InvalidInput(
             f"output {name!r} holds bytes that are not UTF-8, which JSON cannot carry; "
             "ask for it with binary_data"
         ) from error
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no element is infinite or no number, so that every JSON reader takes them."""
+    return tensor.datatype not in _FLOATS or bool(np.isfinite(tensor.data).all())
 
 
 def _flatten(data: list[Any], shape: tuple[int, ...], name: str) -> list[Any]:

@@ -60,5 +60,7 @@ def test_error_tells_the_method_that_is_allowed() -> None:
     assert (b"allow", b"POST") in api_error_reply(MethodNotAllowed("POST"), "rid").headers
 
 
-def test_conflict_is_not_worth_another_try() -> None:
-    assert (b"x-should-retry", b"false") in api_error_reply(Conflict("other"), "rid").headers
+@pytest.mark.parametrize(("message", "worth"), [("receipt: other", False), ("in use", True)])
+def test_conflict_is_worth_another_try_unless_it_is_the_receipts(message: str, worth: bool) -> None:
+    headers = api_error_reply(Conflict(message), "rid").headers
+    assert ((b"x-should-retry", b"false") not in headers) is worth
