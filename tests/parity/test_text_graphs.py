@@ -56,10 +56,10 @@ FORMS: list[tuple[CellName, Precision, int]] = [
 Inputs = dict[str, npt.NDArray[Any]]
 
 
-def char_model(cell: CellName) -> CharModel:
+def char_model(cell: CellName, *, weight_norm: bool = False) -> CharModel:
     torch.set_num_threads(1)
     torch.manual_seed(7)
-    config = TextModelConfig(cell=cell, layers=2, width=24, embedding=9)
+    config = TextModelConfig(cell=cell, layers=2, width=24, embedding=9, weight_norm=weight_norm)
     model = CharModel(config, [chr(48 + i) for i in range(SYMBOLS)], dropout=0.0).eval()
     with torch.no_grad():  # else every symbol is about as likely as any other
         model.head.weight *= 6
@@ -83,6 +83,15 @@ def test_graphs_equal_pytorch_and_draw_its_symbols(cell: CellName) -> None:
     drawn = onnx_predict(graphs.decode)(inputs.decode)[TOKENS]
     np.testing.assert_array_equal(drawn, inputs.tokens)
     assert len(np.unique(inputs.tokens)) > 20
+
+
+def test_normalised_weights_are_multiplied_out() -> None:
+    model = char_model("tcn", weight_norm=True)
+    reference = TorchReference(model)
+    inputs = draw_inputs(reference.step, reference.zeros(8), SYMBOLS).prefill
+    got = onnx_predict(build_graphs(weights_of(model), "float32").prefill)(inputs)
+    for name, wanted in reference.prefill(inputs).items():
+        assert FLOAT32.excess(got[name], wanted) <= FLOAT32.atol
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
