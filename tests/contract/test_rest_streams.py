@@ -189,3 +189,14 @@ def test_streams_that_outlast_the_drain_end_with_an_error(
     assert (error["type"], error["code"]) == ("server_error", "shutting_down")
     stream.close()
     assert server.wait_exit() == 0
+
+
+def test_pages_of_named_origins_may_read_streams(start_server: StartServer, tmp_path: Path) -> None:
+    make_text_model(tmp_path / "tiny", steps=8)
+    flags = ("--cors-origins", '["https://page.example"]')
+    server = start_server(tmp_path, *flags).wait_ready()
+    for origin, allowed in (("https://page.example", True), ("https://other.example", False)):
+        body, headers = json.dumps(completion()), {"Origin": origin}
+        answer = server.request("POST", "/v1/completions", body, headers)
+        assert answer.body.endswith(b"data: [DONE]\n\n")
+        assert ("access-control-allow-origin" in answer.headers) is allowed
