@@ -17,6 +17,7 @@ from serving.providers import Device
 from serving.repository import ModelRepository
 from serving.service import InferenceService, ServiceParts
 from serving.settings import GenerationSettings
+from serving.text_sessions import SessionParts, make_sessions
 from serving.types import DATATYPES, InferRequest, Tensor
 from serving.workers import WorkerPool
 
@@ -49,6 +50,7 @@ def running_service(
     required: tuple[str, ...] = (),
     engines: Engines | None = None,
     max_images: int = 1024,
+    sessions: SessionParts | None = None,
 ) -> Iterator[tuple[InferenceService, ModelRepository, Metrics]]:
     """A service over the models of ``root``, which the caller loads. Needs a running loop."""
     engines = engines or make_engines()
@@ -64,6 +66,7 @@ def running_service(
                     image_pool=image_pool,
                     max_images=max_images,
                     required_models=required,
+                    sessions=sessions or make_sessions(),
                 )
             ),
             repository,
