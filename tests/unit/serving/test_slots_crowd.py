@@ -380,5 +380,5 @@ def check_search(search: BeamSearch, *, cancelled: bool) -> None:
         assert len(sink.shown) == sink.steps
 
 
-CrowdMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+CrowdMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 TestCrowdMachine = CrowdMachine.TestCase
