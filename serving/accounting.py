@@ -15,7 +15,7 @@ from serving.types import Timings
 OK = "ok"
 """Outcome of a request that was answered."""
 
-logger = logging.getLogger("serving.service")
+logger = logging.getLogger(__name__)
 
 
 class CountedRequest(Protocol):

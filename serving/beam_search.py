@@ -4,6 +4,7 @@ After each step all extensions of the live beams are ranked by their log-probabi
 down, those that end the text are set aside as complete, the others live on until the search's width
 is reached (Sutskever, Vinyals, Le 2014, section 3.2). Complete texts are ranked by the sum of their
 log-probabilities over length ** length_penalty; the length counts the symbols of what stopped them.
+Of each beam a step looks at as many extensions as the graph offers alternatives.
 """
 
 from collections.abc import Callable, Iterator, Sequence

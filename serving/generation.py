@@ -91,8 +91,9 @@ class Generation:
                 request, resumed=lease.kept.point, keep=None if ends else lease.keep
             )
         except BaseException:
-            lease.release()
+            lease.undo()
             raise
+        lease.begun()
         if ends:
             self._sessions.drop(lease)
         return answer, lease

@@ -86,6 +86,11 @@ class Metrics:
             registry=registry,
         )
         self.ready = Gauge("quartet_ready", "1 if the server is ready, else 0.", registry=registry)
+        self.sessions = Gauge(
+            "quartet_sessions",
+            "Kept texts: sessions and sequences of all models.",
+            registry=registry,
+        )
         self.generation = GenerationFamilies(registry)
         """Of text generation."""
         self._totals: dict[tuple[str, str], Totals] = {}

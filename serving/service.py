@@ -74,6 +74,7 @@ class InferenceService:
         self._generation = Generation(parts.repository, self._sessions, self._accounting)
         self._draining = False
         parts.metrics.ready.set_function(lambda: float(self.ready()))
+        parts.metrics.sessions.set_function(self._sessions.count)
 
     def live(self) -> bool:
         """Whether the process works at all; true until it exits."""

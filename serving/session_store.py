@@ -34,6 +34,8 @@ class Kept:
     used: float = 0.0
     """When it was last used."""
     in_use: bool = False
+    before: "Kept | None" = None
+    """The text of the same key that it replaces, until its first request is under way."""
 
 
 @dataclass(slots=True)
@@ -73,7 +75,8 @@ class SessionStore:
                 f"{self.capacity} may",
                 retry_after_s=self._next_expiry(now),
             )
-        self._kept[key] = kept = Kept(key, weights, created=now, used=now, in_use=True)
+        kept = Kept(key, weights, created=now, used=now, in_use=True, before=before)
+        self._kept[key] = kept
         return kept
 
     def hold(self, kept: Kept, now: float) -> None:
@@ -93,6 +96,13 @@ class SessionStore:
             del self._kept[kept.key]
         else:
             self._kept.move_to_end(kept.key)
+
+    def undo(self, kept: Kept, now: float) -> None:
+        """The request was refused: a text that it was to begin leaves its key to the one before."""
+        if kept.point is not None or kept.before is None:
+            self.release(kept, now)
+        elif self._kept.get(kept.key) is kept:
+            self._kept[kept.key] = kept.before
 
     def touch(self, kept: Kept, now: float) -> None:
         """``kept`` was used without being changed."""
@@ -141,6 +151,16 @@ class Lease:
         """The text stands at ``point`` now, and the next request may have it."""
         self.kept.point = point
         self.release()
+
+    def undo(self) -> None:
+        """The request was refused, and changes nothing."""
+        if self._held:
+            self._held = False
+            self._store.undo(self.kept, self._clock())
+
+    def begun(self) -> None:
+        """The request is under way: what it replaces is gone."""
+        self.kept.before = None
 
     def release(self) -> None:
         """The request is over; a second call changes nothing."""

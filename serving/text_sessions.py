@@ -179,6 +179,11 @@ class TextSessions:
             )
         return self._hold(kept, generator)
 
+    def count(self) -> int:
+        """Texts that are kept; those whose time has run out are let go of."""
+        self._store.expire(self._clock())
+        return len(self._store)
+
     def drop(self, lease: Lease) -> None:
         """Forget the text of a lease; the request that holds it goes on."""
         self._store.drop(lease.kept)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from quartet.generation import TextGenerationTask
 from serving.errors import InvalidInput
@@ -22,14 +22,7 @@ MAX_STOP_CHARACTERS = 4096
 MIN_TEMPERATURE = 1e-3
 """Smaller ones, but 0, would overflow float32 when the scores are divided by them."""
 
-CONTROLS = (
-    "temperature",
-    "top_k",
-    "top_p",
-    "repetition_penalty",
-    "presence_penalty",
-    "frequency_penalty",
-)
+CONTROLS = tuple(field.name for field in fields(Sampling))
 """Fields of ``Sampling``."""
 
 

@@ -104,6 +104,7 @@ class TextAnswer:
         self._ready.clear()
         self._give_up("cancelled")
         self._end(None if all_read else Cancelled("the client left before the text was finished"))
+        self._wake()
 
     # --- what the texts call ---
 

@@ -348,6 +348,15 @@ async def test_a_sequence_that_begins_anew_forgets_its_text(service: InferenceSe
     assert await step(service, 7, "Hello", sequence_start=True) == first
 
 
+async def test_a_sequence_goes_on_when_its_new_beginning_is_refused(
+    service: InferenceService,
+) -> None:
+    first = await step(service, 7, "Hello", sequence_start=True)
+    with pytest.raises(InvalidInput, match="temperature"):
+        await step(service, 7, "Hello", sequence_start=True, temperature=-1)
+    assert first + await step(service, 7) == await text(service, max_tokens=20)
+
+
 async def test_a_sequence_in_use_is_not_gone_on_with(service: InferenceService) -> None:
     responses = service.stream_infer(infer(sequence_id=7, sequence_start=True, max_tokens=5000))
     await anext(responses)

@@ -106,6 +106,32 @@ def test_a_text_that_begins_anew_replaces_the_one_of_its_key() -> None:
     assert store.find("a", 1.0) is kept
 
 
+def test_a_text_whose_replacement_is_refused_stays() -> None:
+    store = store_of("a", "b")
+    before = found(store, "a", 1.0)
+    Lease(store, store.begin("a", WEIGHTS, 2.0), lambda: 2.0).undo()
+    assert store.find("a", 3.0) is before
+    assert store.expires(before) == TTL
+    assert store.find("a", TTL) is None
+
+
+def test_a_text_whose_replacement_is_under_way_is_gone() -> None:
+    store = store_of("a")
+    lease = Lease(store, store.begin("a", WEIGHTS, 1.0), lambda: 2.0)
+    lease.begun()
+    lease.release()
+    assert store.find("a", 2.0) is None
+
+
+def test_a_text_that_a_refused_request_was_to_go_on_with_is_free() -> None:
+    store = store_of("a")
+    kept = found(store, "a", 1.0)
+    store.hold(kept, 1.0)
+    Lease(store, kept, lambda: 2.0).undo()
+    assert store.find("a", 2.0) is kept
+    assert not kept.in_use
+
+
 def test_a_text_in_use_is_not_replaced() -> None:
     store = store_of("a")
     store.hold(found(store, "a", 1.0), 1.0)

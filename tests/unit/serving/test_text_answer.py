@@ -90,6 +90,15 @@ async def test_a_reader_that_is_cancelled_stops_the_rows(model: Generator) -> No
     assert [type(error) for error in ending.errors] == [Cancelled]
 
 
+async def test_closing_wakes_a_reader_that_waits(model: Generator) -> None:
+    model.scheduler.paused = True
+    answer = model.start(max_tokens=1000)
+    reading = asyncio.create_task(anext(aiter(answer), None))
+    await asyncio.sleep(0)
+    await answer.aclose()
+    assert await asyncio.wait_for(reading, 1) is None
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

@@ -258,6 +258,17 @@ async def test_a_session_runs_out_of_time(service: InferenceService, clock: Cloc
         await go_on(service, session)
 
 
+async def test_kept_texts_are_counted_and_let_go_of_when_the_metrics_are_read(
+    root: Path, clock: Clock
+) -> None:
+    with running_service(root, sessions=clock.parts()) as (service, repository, metrics):
+        await repository.load_all()
+        await create(service)
+        assert metrics.registry.get_sample_value("quartet_sessions") == 1
+        clock.now = TTL
+        assert metrics.registry.get_sample_value("quartet_sessions") == 0
+
+
 async def test_a_deleted_session_is_gone(service: InferenceService) -> None:
     session = (await create(service)).id
     service.delete_session(session)
