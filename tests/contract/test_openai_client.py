@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -10,8 +11,9 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types import Completion, CompletionChoice
 from openai.types.completion_choice import Logprobs
 
+from tests.e2e.fixtures import StartServer
 from tests.e2e.process import ServerProcess, wait_until
-from tests.text_models import VOCABULARY
+from tests.text_models import VOCABULARY, make_text_model
 
 pytestmark = pytest.mark.e2e
 MODEL = "tiny"
@@ -62,9 +64,9 @@ def logprobs_of(choice: CompletionChoice) -> Logprobs:
     return choice.logprobs
 
 
-def generating(server: ServerProcess) -> float:
-    """Rows that hold a slot."""
-    return server.metric("quartet_generation_rows", state="active", model=MODEL)
+def generating(server: ServerProcess, state: str = "active") -> float:
+    """Rows that hold a slot, or wait for one."""
+    return server.metric("quartet_generation_rows", state=state, model=MODEL)
 
 
 def test_whole_answer_has_every_field_of_the_api(client: OpenAI) -> None:
@@ -321,6 +323,29 @@ def test_model_that_writes_no_text_raises_bad_request(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as error:
         write(client, model="plus")
     assert (error.value.code, error.value.param) == ("not_supported", "model")
+
+
+async def test_full_queue_raises_rate_limit_error(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    make_text_model(tmp_path / MODEL)
+    flags = ("--generation.slots", "1", "--generation.max-waiting-rows", "1")
+    server = start_server(tmp_path, *flags).wait_ready()
+    url = f"http://{server.http_address}/v1"
+    async with AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as client:
+
+        def ask() -> Any:
+            return client.completions.create(model=MODEL, prompt="a", max_tokens=ENDLESS, n=2)
+
+        crowd = asyncio.ensure_future(ask())
+        await asyncio.to_thread(
+            wait_until, lambda: generating(server, "waiting") == 1, "a text that waits"
+        )
+        with pytest.raises(openai.RateLimitError) as error:
+            await ask()
+        crowd.cancel()
+    assert error.value.code == "rate_limit_exceeded"
+    assert int(error.value.response.headers["retry-after"]) >= 1
 
 
 def test_models_are_listed_and_found(client: OpenAI) -> None:
