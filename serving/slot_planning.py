@@ -86,7 +86,8 @@ class Planner:
         self._runs = dict.fromkeys(Work, 0)
         """Under way, by kind."""
         self._units_out = dict.fromkeys(Work, 0)
-        """Units in those."""
+        """Units in those, by the line that they came from; searches, which are not divided among
+        lanes, are not counted."""
 
     @property
     def under_way(self) -> int:
@@ -118,7 +119,8 @@ class Planner:
         planned = self._build(work, units)
         self._under_way.add(planned)
         self._runs[work] += 1
-        self._units_out[work] += len(units)
+        shared, count = _sharers(planned)
+        self._units_out[shared] += count
         return planned
 
     def returned(self, planned: Planned) -> None:
@@ -126,7 +128,8 @@ class Planner:
         if planned in self._under_way:
             self._under_way.remove(planned)
             self._runs[planned.work] -= 1
-            self._units_out[planned.work] -= len(planned.units)
+            shared, count = _sharers(planned)
+            self._units_out[shared] -= count
 
     def _build(self, work: Work, units: tuple[Unit, ...]) -> Planned:
         if work is Work.SETTLE:
@@ -164,19 +167,24 @@ class Planner:
             most = min(self._rules.prefill_rows, self._rules.widest_run)
             self._extend(units, work, min(self._share(work, self._prefill_lanes()), most))
         else:
-            # Runs of one step are of one kind: beams and texts may share them.
-            both = (Work.DECODE, Work.SEARCH) if self._rules.steps == 1 else (work,)
-            for part in both:
-                most = self._rules.widest_run
-                if part is Work.DECODE:
-                    most = min(most, self._share(part, self._rules.lanes))
-                self._extend(units, part, most)
+            self._extend_decode(units, work)
+            if self._rules.steps == 1:
+                # All runs make one step then, so texts and beams may share them.
+                self._extend_decode(units, Work.SEARCH if work is Work.DECODE else Work.DECODE)
             self._add_followers(units)
         return units
 
     def _share(self, work: Work, lanes: int) -> int:
         """Units of one run, where ``lanes`` divide what there is, those that are out included."""
         return -(-(len(self._lines[work]) + self._units_out[work]) // lanes)
+
+    def _extend_decode(self, units: list[Unit], work: Work) -> None:
+        """Add a lane's share of the texts, or all searches, as far as there is room."""
+        most = self._rules.widest_run
+        if work is Work.DECODE:
+            rows = sum(unit.rows for unit in units)
+            most = min(most, rows + self._share(work, self._rules.lanes))
+        self._extend(units, work, most)
 
     def _extend(self, units: list[Unit], work: Work, most: int) -> None:
         """Add the first of a line until there are ``most`` rows; one that must be alone is."""
@@ -204,6 +212,13 @@ class Planner:
                 follower.pending = (Move(slot=follower.slots[0], source=source),)
                 units.append(follower)
                 room -= 1
+
+
+def _sharers(planned: Planned) -> tuple[Work, int]:
+    """Whose line is divided among lanes, and how many of it are in ``planned``."""
+    if planned.work in (Work.DECODE, Work.SEARCH):
+        return Work.DECODE, sum(isinstance(unit, RowUnit) for unit in planned.units)
+    return planned.work, len(planned.units)
 
 
 def _work_of(unit: Unit) -> Work:

@@ -302,6 +302,20 @@ def test_cancel_passes_the_reading_on_when_the_reader_leaves(slots: int) -> None
     assert all(map(is_whole, rows[1:]))
 
 
+@pytest.mark.parametrize("slots", [1, 3])
+def test_cancel_passes_the_initial_state_on_when_the_reader_leaves_before_it_reads(
+    slots: int,
+) -> None:
+    driver = SlotDriver(slots=slots)
+    state = read_symbols(initial_state(), (9, 9))
+    rows = make_rows(3, prompt=(3, 4, 5), state=state)
+    driver.submit(*rows)
+    driver.core.cancel(rows[0])
+    sink_of(rows[0]).deaf = True
+    driver.run_all()
+    assert all(map(is_whole, rows[1:]))
+
+
 def test_cancel_passes_the_reading_on_when_the_readers_run_is_under_way() -> None:
     driver = SlotDriver(slots=3, prefill_chunk=2)
     rows = make_rows(3, prompt=(3, 4, 5, 6, 7), max_tokens=2)
@@ -648,6 +662,16 @@ def test_plan_takes_texts_and_searches_together_when_all_make_one_step() -> None
     driver = SlotDriver(slots=4, steps=1)
     driver.submit(make_search(2), make_row((3,), 1))
     assert driver.decode().token.tolist() == [3, 1]
+    driver.run_all()
+
+
+def test_plan_serves_searches_when_texts_alone_would_fill_every_run() -> None:
+    driver = SlotDriver(slots=4, steps=1, max_rows=2)
+    search = make_search(2, steps=3)
+    driver.submit(*make_rows(2, max_tokens=50), search)
+    for _ in range(6):
+        driver.decode()
+    assert search_sink_of(search).over
     driver.run_all()
 
 
