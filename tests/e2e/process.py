@@ -48,14 +48,22 @@ class Answer:
 class ServerProcess:
     """``quartet serve`` on free ports; its log lines are kept."""
 
-    def __init__(self, repository: Path, *flags: str) -> None:
-        """Start it; ``wait_listening`` and ``wait_ready`` follow."""
+    def __init__(
+        self, repository: Path, *flags: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it; ``wait_listening`` and ``wait_ready`` follow.
+
+        ``environment``: its ``QUARTET_*`` variables, of which it has no others.
+        """
         command = [sys.executable, "-m", "quartet", "serve", "--model-repository", str(repository)]
         ports = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
         self._process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", *ports, *flags],
             stderr=subprocess.PIPE,
-            env={k: v for k, v in os.environ.items() if not k.startswith("QUARTET_")},
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith("QUARTET_")},
+                **(environment or {}),
+            },
         )
         self.lines: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read_log, daemon=True)

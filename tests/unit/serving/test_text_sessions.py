@@ -350,6 +350,13 @@ async def test_a_fork_writes_what_the_session_writes(service: InferenceService) 
     assert [await go_on(service, one, 30) for one in (session, fork)] == [rest, rest]
 
 
+async def test_a_fork_is_a_use_of_the_session(service: InferenceService, clock: Clock) -> None:
+    session = (await create(service)).id
+    clock.now = TTL - 1
+    await service.fork_session(session)
+    assert service.session(session).expires == UNIX + 2 * TTL - 1
+
+
 async def test_forks_take_their_own_ways(service: InferenceService) -> None:
     session = (await create(service)).id
     forks = [(await service.fork_session(session)).id for _ in range(2)]
@@ -419,6 +426,7 @@ async def test_a_session_goes_on_with_any_version_of_its_weights(
     begun = await go_on(service, session, 13)
     shutil.copytree(root / "poet" / "1", tmp_path / "poet" / "5")
     make_text_model(tmp_path / "poet", goldens=False, seed=1, version=6)
+    shutil.copytree(root / "poet" / "1", tmp_path / "poet" / "4")
     (tmp_path / "poet" / "config.pbtxt").write_text("version_policy { all {} }")
     async with serving(tmp_path, clock.parts()) as other:
         moved = await other.import_session(service.export_session(session))
@@ -428,6 +436,9 @@ async def test_a_session_goes_on_with_any_version_of_its_weights(
         assert answer.model_version == "5"
         (rest,) = await collect(answer)
         assert begun + rest.text == await whole(service, 40)
+        assert len(await go_on(other, moved.id, model_version="4")) == 10
+        assert len(await go_on(other, moved.id)) == 10
+        assert other.session(moved.id).version == "4", "as last time, though 5 is newer"
         with pytest.raises(Conflict, match="which version 6 of model 'poet' does not have"):
             await go_on(other, moved.id, model_version="6")
 
