@@ -19,7 +19,13 @@ from serving.errors import (
     ServingError,
     ShuttingDown,
 )
-from serving.generation_types import FinishReason, GeneratedText, GenerateRequest, collect
+from serving.generation_types import (
+    FinishedText,
+    FinishReason,
+    GeneratedText,
+    GenerateRequest,
+    collect,
+)
 from serving.metrics import Metrics
 from serving.repository import ModelRepository
 from serving.service import InferenceService
@@ -110,6 +116,25 @@ async def test_generate_gives_the_same_text_alone_and_in_a_crowd(
     crowd = await asyncio.gather(*(text(service, seed=seed) for seed in range(12)))
     assert crowd[:3] == alone
     assert len(set(crowd)) == 12
+
+
+async def test_a_beam_of_width_one_is_the_greedy_text(service: InferenceService) -> None:
+    greedy = await text(service, temperature=0.0)
+    assert await text(service, beam_width=1) == greedy
+
+
+async def test_a_beam_search_is_the_same_in_a_crowd(service: InferenceService) -> None:
+    alone = await collect_new(service, beam_width=4, n=3, logprobs=2)
+    found, *_ = await asyncio.gather(
+        collect_new(service, beam_width=4, n=3, logprobs=2),
+        *(collect_new(service, seed=seed, n=4) for seed in range(3)),
+    )
+    assert found == alone
+    assert len({one.text for one in alone}) == 3
+
+
+async def collect_new(service: InferenceService, **fields: Any) -> tuple[FinishedText, ...]:
+    return await collect(await service.generate(wanted(**fields)))
 
 
 async def test_generate_asks_for_the_version_of_the_receipt(service: InferenceService) -> None:
