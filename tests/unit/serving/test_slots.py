@@ -720,11 +720,14 @@ def test_plan_reads_the_prompt_of_a_search_while_it_collects_its_slots() -> None
 
 def test_plan_lets_only_one_search_collect_slots_at_a_time() -> None:
     driver = SlotDriver(slots=4, steps=1)
+    rows = make_rows(2, max_tokens=3)
+    driver.submit(*rows)
     searches = [make_search(3, client=client, steps=3) for client in "ab"]
     for search in searches:
         driver.submit(search)
-    assert (driver.core.active_rows, driver.core.waiting_rows) == (4, 2)
+    assert (driver.core.active_rows, driver.core.waiting_rows) == (4, 4)
     driver.run_all()
+    assert all(map(is_whole, rows))
     assert [len(search_sink_of(search).shown) for search in searches] == [3, 3]
 
 
