@@ -30,7 +30,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def service(root: Path) -> Iterator[InferenceService]:  # type: ignore[misc]  # pytest-asyncio runs it as a generator
-    engines = make_engines(threads=2, instances=2, defaults=BatchingDefaults(max_batch_size=8))
+    defaults = BatchingDefaults(max_batch_size=8, max_queue_rows=10_000)
+    engines = make_engines(threads=2, instances=2, defaults=defaults)
     with running_service(root, engines=engines) as made:
         repository: ModelRepository = made[1]
         await repository.load_all()
@@ -137,11 +138,11 @@ async def _live(
 
 
 async def test_sequences_in_a_crowd_answer_as_alone(service: InferenceService) -> None:
-    """Forty sequences on three slots, bit for bit."""
+    """Three hundred sequences on three slots, bit for bit."""
     chance = random.Random(0)
     scripts = [
         [[chance.randrange(-(2**40), 2**40)] for _ in range(chance.randrange(1, 12))]
-        for _ in range(40)
+        for _ in range(300)
     ]
     crowd = await asyncio.gather(
         *(_live(service, "two_sums", n + 1, xs, "sums") for n, xs in enumerate(scripts))
