@@ -112,8 +112,6 @@ class SlotScheduler:
         units = planned.units
         for unit in units:
             unit.alone = True
-            if unit.phase is Phase.FOLLOWING:
-                unit.pending = ()
         if len(units) == 1 or isinstance(error, ShuttingDown):
             for unit in units:
                 self._lives.give_up(unit, error)

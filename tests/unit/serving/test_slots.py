@@ -353,6 +353,15 @@ def test_apply_ends_rows_that_only_read_when_their_prompt_is_read() -> None:
     assert all(sink_of(row).pieces == [0] for row in rows)
 
 
+def test_apply_ends_rows_that_only_read_beside_rows_of_the_same_prompt_that_write() -> None:
+    driver = SlotDriver(slots=4)
+    rows = [make_row((3, 4), length) for length in (0, 5, 0, 5)]
+    driver.submit(*rows)
+    driver.run_all()
+    assert [sink_of(row).pieces for row in rows] == [[0], [5], [0], [5]]
+    assert all(map(is_whole, rows))
+
+
 @pytest.mark.parametrize("prompt", [(3,), (3, 4, 5)])
 @pytest.mark.parametrize("read_before", [(), (8, 9)])
 def test_settle_gives_the_state_of_a_row_that_only_reads(
@@ -723,8 +732,7 @@ def test_plan_lets_only_one_search_collect_slots_at_a_time() -> None:
     rows = make_rows(2, max_tokens=3)
     driver.submit(*rows)
     searches = [make_search(3, client=client, steps=3) for client in "ab"]
-    for search in searches:
-        driver.submit(search)
+    driver.submit(*searches)
     assert (driver.core.active_rows, driver.core.waiting_rows) == (4, 4)
     driver.run_all()
     assert all(map(is_whole, rows))
