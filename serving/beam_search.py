@@ -34,6 +34,8 @@ class BeamRules:
     """Strings that complete a text."""
     stop_symbols: frozenset[int] = frozenset()
     """Symbols that do."""
+    alternatives: bool = False
+    """Whether those of each symbol are wanted; to keep them costs far more than the symbols."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Hypothesis:
     """One complete text."""
 
     drawn: Drawn
-    """Its symbols, with the alternatives that each had."""
+    """Its symbols, with the alternatives that each had, if wanted."""
     log_probability: float
     """Sum over its symbols, nats."""
     score: float
@@ -55,7 +57,7 @@ class _Beam:
     parent: "_Beam | None"
     token: int
     step: "_Step | None"
-    """The step that made it."""
+    """The step that made it, where its alternatives are wanted."""
     row: int
     """Of its parent in that step."""
     total: float
@@ -100,7 +102,7 @@ class BeamSearcher:
     def choose(self, top_tokens: Ids, top_log_probabilities: Floats) -> Beams | None:
         """See ``BeamSink.choose``."""
         live: list[_Beam] = []
-        for beam in self._extensions(_Step(top_tokens, top_log_probabilities)):
+        for beam in self._extensions(top_tokens, top_log_probabilities):
             if beam.complete:
                 self._keep_if_good(beam)
             else:
@@ -117,16 +119,19 @@ class BeamSearcher:
         """See ``BeamSink.failed``."""
         self._failed(error)
 
-    def _extensions(self, step: _Step) -> Iterator[_Beam]:
+    def _extensions(self, tokens: Ids, scores: Floats) -> Iterator[_Beam]:
         """Every live beam longer by each of its candidates, likeliest first."""
-        totals = np.array([beam.total for beam in self._live])[:, None] + step.scores
-        candidates = step.tokens.shape[1]
+        step = _Step(tokens, scores) if self._rules.alternatives else None
+        totals = np.array([beam.total for beam in self._live])[:, None] + scores
+        candidates = tokens.shape[1]
         for place in np.argsort(-totals, axis=None, kind="stable").tolist():
             row, column = divmod(place, candidates)
-            token, total = int(step.tokens[row, column]), float(totals[row, column])
+            token, total = int(tokens[row, column]), float(totals[row, column])
             yield self._extended(self._live[row], token, step, row, total)
 
-    def _extended(self, parent: _Beam, token: int, step: _Step, row: int, total: float) -> _Beam:
+    def _extended(
+        self, parent: _Beam, token: int, step: _Step | None, row: int, total: float
+    ) -> _Beam:
         rules = self._rules
         length = parent.length + 1
         text = parent.tail + rules.symbols[token]
@@ -172,15 +177,18 @@ def _drawn(beam: _Beam) -> Drawn:
     near: list[Ids] = []
     near_scores: list[Floats] = []
     node = beam
-    while node.parent is not None and node.step is not None:
+    while node.parent is not None:
         tokens.append(node.token)
         scores.append(node.total - node.parent.total)
-        near.append(node.step.tokens[node.row])
-        near_scores.append(node.step.scores[node.row])
+        if node.step is not None:
+            near.append(node.step.tokens[node.row])
+            near_scores.append(node.step.scores[node.row])
         node = node.parent
     return Drawn(
         tokens=np.array(tokens[::-1], np.int64),
         log_probabilities=np.array(scores[::-1], np.float32),
-        top_tokens=np.stack(near[::-1]),
-        top_log_probabilities=np.stack(near_scores[::-1]),
+        top_tokens=np.stack(near[::-1]) if near else np.empty((len(tokens), 0), np.int64),
+        top_log_probabilities=(
+            np.stack(near_scores[::-1]) if near else np.empty((len(tokens), 0), np.float32)
+        ),
     )

@@ -28,14 +28,12 @@ from serving.rest.fields import (
     whole,
     wrong,
 )
+from serving.tasks.generation_plan import check_scores
 
 API_MAX_TOKENS = 16
 """Symbols written where a request does not say; the API's default, as temperature and top_p."""
 MAX_PROMPTS = 128
 """Prompts of one request."""
-MAX_SCORES = 1_000_000
-"""Log-probabilities that one answer may have: they are held here until the client has read them,
-and a slow one may take its time."""
 SEEDS = 2**63
 """Seeds are below it."""
 
@@ -86,7 +84,9 @@ def parse_completion(body: bytes, *, session: str = "") -> CompletionCall:
     first = _request(values, session)
     if stream:
         _refuse_unstreamable(first)
-    _check_scores(first, prompts)
+    if len(prompts) > 1:
+        # Each alone is held against the limit where the model is known.
+        check_scores(first, max(first.max_tokens or 0, 0), [len(prompt) for prompt in prompts])
     return CompletionCall(
         requests=tuple(_with_prompt(first, prompt) for prompt in prompts),
         model=model or "",
@@ -163,25 +163,6 @@ def _refuse_unstreamable(request: GenerateRequest) -> None:
         raise InvalidInput("best_of: cannot be streamed; leave out 'stream' or 'best_of'")
     if request.beam_width is not None:
         raise InvalidInput("beam_width: cannot be streamed; leave out 'stream' or 'beam_width'")
-
-
-def _check_scores(request: GenerateRequest, prompts: Sequence[Prompt]) -> None:
-    """Refuse what could fill the memory. ``max_tokens`` counts in full: a text may be that long.
-
-    Numbers that the model will refuse anyhow are let through for it to name.
-    """
-    if request.logprobs is None or request.max_tokens is None:
-        return
-    symbols = len(prompts) * max(request.max_tokens, 0)
-    if request.echo:
-        symbols += sum(map(len, prompts))
-    texts = max(request.n, request.best_of or 0)
-    scores = texts * symbols * (request.logprobs + 1)
-    if scores > MAX_SCORES:
-        raise InvalidInput(
-            f"logprobs: {scores} numbers would have to be kept for this answer, at most "
-            f"{MAX_SCORES} are; ask for fewer alternatives, texts or max_tokens"
-        )
 
 
 def _prompts(name: str, value: Any) -> tuple[Prompt, ...]:

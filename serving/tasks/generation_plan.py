@@ -1,7 +1,7 @@
 """A request for text held against the model: every fault named, every choice made."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 
 from quartet.generation import TextGenerationTask
@@ -19,6 +19,9 @@ MAX_STOPS = 32
 """Stop strings of a request."""
 MAX_STOP_CHARACTERS = 4096
 """Characters of a stop string."""
+MAX_SCORES = 250_000
+"""Log-probabilities of one answer. They are held, some 100 bytes each, until the client has read
+them, which may take it long, and a whole answer is written in one go."""
 MIN_TEMPERATURE = 1e-3
 """Smaller ones, but 0, would overflow float32 when the scores are divided by them."""
 
@@ -81,8 +84,11 @@ def plan_generation(
         _check("best_of", request.best_of, 1, MAX_TEXTS)
         if request.best_of < request.n:
             raise InvalidInput(f"best_of: expected at least n = {request.n}, got {request.best_of}")
+    _check("length_penalty", request.length_penalty, -10.0, 10.0)
     if request.beam_width is not None:
         _check_beams(request, request.beam_width, limits)
+    elif request.length_penalty != 1.0:
+        raise InvalidInput("length_penalty: has an effect on a beam search alone; leave it out")
     if keeps_state:
         _refuse_choices(request)
     return GenerationPlan(
@@ -92,6 +98,37 @@ def plan_generation(
         n=request.n,
         beam_width=request.beam_width,
     )
+
+
+def check_scores(
+    request: GenerateRequest, max_tokens: int, prompts: Sequence[int], *, top: int = 0
+) -> None:
+    """Refuse an answer that would fill the memory with log-probabilities.
+
+    Args:
+        request: what is wanted.
+        max_tokens: counts in full, for each text may become that long.
+        prompts: length of each prompt, in symbols.
+        top: alternatives that the model offers; a beam search keeps those of all beams.
+
+    Raises:
+        InvalidInput: there would be more than ``MAX_SCORES``.
+    """
+    if request.logprobs is None:
+        return
+    numbers = request.logprobs + 1
+    texts = max(request.n, request.best_of or 0)
+    if request.beam_width is not None:
+        texts = request.beam_width
+        numbers = top + 1 if request.logprobs else 1
+    scores = texts * numbers * max_tokens * len(prompts)
+    if request.echo:
+        scores += request.n * (request.logprobs + 1) * sum(prompts)
+    if scores > MAX_SCORES:
+        raise InvalidInput(
+            f"logprobs: {scores} numbers would have to be kept for this answer, at most "
+            f"{MAX_SCORES} are; ask for fewer alternatives, texts or max_tokens"
+        )
 
 
 def _sampling(request: GenerateRequest, limits: GenerationLimits) -> Sampling:
@@ -127,7 +164,6 @@ def _check_beams(request: GenerateRequest, width: int, limits: GenerationLimits)
         raise InvalidInput(f"n: expected at most beam_width = {width}, got {request.n}")
     if request.best_of is not None:
         raise InvalidInput("best_of: leave it out or leave out beam_width")
-    _check("length_penalty", request.length_penalty, -10.0, 10.0)
     neutral = Sampling()
     for name in CONTROLS:
         value = getattr(request, name)

@@ -17,6 +17,7 @@ from serving.tasks.generation_plan import (
     MAX_BEAMS,
     MAX_PROMPT,
     GenerationLimits,
+    check_scores,
     plan_generation,
 )
 from serving.tasks.text_answer import AnswerFacts, TextAnswer
@@ -110,6 +111,7 @@ class TextGenerator:
         if request.receipt is not None:
             check_receipt(request.receipt, receipt)
         encoded = self._encode(request)
+        check_scores(request, plan.max_tokens, (len(encoded.ids),), top=self.facts.top)
         writes = plan.max_tokens > 0 or keep is not None
         facts = AnswerFacts(
             model_name=self.facts.model,

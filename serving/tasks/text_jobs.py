@@ -126,6 +126,7 @@ class JobBuilder:
                 symbols=self._vocabulary.symbols,
                 stop=request.stop,
                 stop_symbols=self._stop_symbols,
+                alternatives=bool(request.logprobs),
             ),
             done=finish,
             failed=answer.failed,

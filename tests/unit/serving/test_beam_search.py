@@ -164,7 +164,7 @@ def test_a_search_of_width_one_without_end_takes_the_likeliest_symbols() -> None
 
 def test_hypotheses_tell_scores_and_alternatives_of_each_symbol() -> None:
     scores = scores_of(5)
-    found = search(rules(width=4, n=4), scores)
+    found = search(rules(width=4, n=4, alternatives=True), scores)
     for one in found:
         history: tuple[int, ...] = ()
         for place, token in enumerate(one.drawn.tokens.tolist()):
@@ -177,6 +177,12 @@ def test_hypotheses_tell_scores_and_alternatives_of_each_symbol() -> None:
             )
             history = (*history, token)
         assert one.score == pytest.approx(one.log_probability / len(history))
+
+
+def test_alternatives_that_nobody_wants_are_not_kept() -> None:
+    (best, *_) = search(rules(width=4, n=4), scores_of(5))
+    steps = len(best.drawn.tokens)
+    assert best.drawn.top_tokens.shape == best.drawn.top_log_probabilities.shape == (steps, 0)
 
 
 def test_a_search_ends_as_soon_as_nothing_better_can_come() -> None:

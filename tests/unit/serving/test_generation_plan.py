@@ -11,6 +11,7 @@ from serving.tasks.generation_plan import (
     CONTROLS,
     GenerationLimits,
     GenerationPlan,
+    check_scores,
     plan_generation,
 )
 
@@ -114,6 +115,10 @@ def test_a_beam_search_writes_one_text_for_the_scheduler() -> None:
             "length_penalty: expected -10.0 to 10.0, got nan",
         ),
         (
+            {"length_penalty": 2.0},
+            "length_penalty: has an effect on a beam search alone; leave it out",
+        ),
+        (
             {"beam_width": 2, "temperature": 0.5},
             "temperature: has no effect on a beam search; leave it out",
         ),
@@ -150,3 +155,36 @@ def test_a_control_that_the_graph_lacks_is_refused_by_name() -> None:
 def test_the_neutral_value_of_a_control_that_the_graph_lacks_is_taken() -> None:
     lacking = frozenset(CONTROLS) - {"presence_penalty"}
     assert plan(controls=lacking, presence_penalty=0.0).sampling.presence_penalty == 0
+
+
+def check(max_tokens: int, *prompts: int, top: int = 0, **fields: Any) -> None:
+    request = GenerateRequest(model_name="m", **fields)
+    check_scores(request, max_tokens, prompts, top=top)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ({"logprobs": 0}, 250_000),
+        ({"logprobs": 9}, 25_000),
+        ({"logprobs": 9, "n": 10}, 2_500),
+        ({"logprobs": 9, "best_of": 100}, 250),
+        ({"logprobs": 9, "echo": True}, 24_900),
+        ({"logprobs": 1, "beam_width": 10, "top": 19}, 1_250),
+        ({"logprobs": 0, "beam_width": 10, "top": 19}, 25_000),
+    ],
+)
+def test_more_log_probabilities_than_fit_are_refused(fields: dict[str, Any], fits: int) -> None:
+    check(fits, 100, **fields)
+    with pytest.raises(InvalidInput, match=r"^logprobs: \d+ numbers .* at most 250000 are"):
+        check(fits + 1, 100, **fields)
+
+
+def test_log_probabilities_of_all_prompts_are_counted() -> None:
+    check(12_500, 1, 1, logprobs=9)
+    with pytest.raises(InvalidInput, match="logprobs: 250020 numbers"):
+        check(12_501, 1, 1, logprobs=9)
+
+
+def test_a_text_without_log_probabilities_may_be_long() -> None:
+    check(100_000, 100_000, n=128, echo=True)

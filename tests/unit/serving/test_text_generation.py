@@ -248,3 +248,8 @@ async def test_a_full_queue_refuses_the_request(model: Generator) -> None:
     model.scheduler.refusal = QueueFull("full")
     with pytest.raises(QueueFull):
         model.start()
+
+
+async def test_more_log_probabilities_than_fit_are_refused(model: Generator) -> None:
+    with pytest.raises(InvalidInput, match="logprobs: 256000 numbers would have to be kept"):
+        model.start(max_tokens=1000, logprobs=1, n=128)

@@ -258,17 +258,15 @@ def test_following_prompts_have_the_seeds_after_the_first() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"max_tokens": 50_000, "logprobs": 20},
-        {"max_tokens": 1000, "logprobs": 9, "n": 101},
-        {"max_tokens": 1000, "logprobs": 9, "best_of": 101},
-        {"max_tokens": 10_000, "logprobs": 0, "prompt": ["a"] * 101},
-        {"max_tokens": 0, "logprobs": 4, "echo": True, "prompt": "a" * 200_001},
+        {"max_tokens": 2500, "logprobs": 0, "prompt": ["a"] * 101},
+        {"max_tokens": 250, "logprobs": 9, "best_of": 51, "prompt": ["a", "b"]},
+        {"max_tokens": 0, "logprobs": 4, "echo": True, "prompt": ["a" * 25_000, "b" * 25_001]},
     ],
 )
-def test_more_log_probabilities_than_fit_are_refused(fields: dict[str, Any]) -> None:
+def test_more_log_probabilities_of_all_prompts_than_fit_are_refused(fields: dict[str, Any]) -> None:
     assert api_error(refusal(**fields))["param"] == "logprobs"
 
 
 def test_as_many_log_probabilities_as_fit_are_taken() -> None:
-    assert only(max_tokens=100_000, logprobs=9).logprobs == 9
-    assert only(max_tokens=1000, logprobs=9, n=100).n == 100
+    assert parse(max_tokens=2500, logprobs=0, prompt=["a"] * 100).requests[0].logprobs == 0
+    assert parse(max_tokens=250, logprobs=9, n=50, prompt=["a", "b"]).n == 50
