@@ -13,6 +13,10 @@ from serving.generation_types import Replacement
 MAX_NAMED = 8
 """Unknown characters that an error names."""
 
+MAX_REPLACED = 1000
+"""Different characters outside the vocabulary that are replaced: each takes a look at what is near,
+and the answer names them all. A text with more is not one for the model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -62,7 +66,7 @@ class Vocabulary:
 
         Raises:
             InvalidInput: ``refuse``, and there are such characters; the text names them, their
-                code points and positions.
+                code points and positions. Or there are more than ``MAX_REPLACED``.
         """
         ids = self._match(text)
         if ids is not None:
@@ -104,11 +108,15 @@ class Vocabulary:
             cluster = found[0]
             near = known.get(cluster)
             if near is None:
+                if len(known) == MAX_REPLACED:
+                    raise self._too_foreign()
                 near = known[cluster] = self._near(cluster)
             replaced[cluster, near] += 1
             return near
 
         unknown = set(text) - self._characters
+        if len(unknown) > MAX_REPLACED:
+            raise self._too_foreign()
         if unknown:
             text = unknown_clusters(text, unknown).sub(replace, text)
         ids = self._match(text)
@@ -139,6 +147,12 @@ class Vocabulary:
                 ids.append(found)
                 position += len(self.symbols[found])
         return tuple(ids)
+
+    def _too_foreign(self) -> InvalidInput:
+        return InvalidInput(
+            f"prompt: more than {MAX_REPLACED} different characters are outside the model's "
+            f"vocabulary of {len(self)} symbols; the model is not one for this text"
+        )
 
     def _refusal(self, text: str) -> InvalidInput:
         """Names the first places at which no symbol fits."""

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from serving.errors import InvalidInput
 from serving.generation_types import (
     FinishReason,
     GeneratedText,
@@ -13,6 +14,7 @@ from serving.generation_types import (
 )
 from serving.grpc.converters import PROTOCOL
 from serving.pb.quartet.v1 import quartet_pb2 as pb
+from serving.tasks.generation_plan import MAX_PROMPT
 
 _FINISH_REASONS: Final = {
     None: pb.FINISH_REASON_UNSPECIFIED,
@@ -36,9 +38,21 @@ _GIVEN: Final = (
 
 
 def decode_generate(message: pb.GenerateTextRequest) -> GenerateRequest:
-    """Read a request; whether its values are in range is the service's business."""
+    """Read a request; whether its values are in range is the service's business.
+
+    Raises:
+        InvalidInput: it holds more ids than a prompt may, or a value that its enum lacks.
+    """
     given = {name: getattr(message, name) for name in _GIVEN if message.HasField(name)}
-    ids = tuple(message.prompt_ids.ids) if message.HasField("prompt_ids") else None
+    ids = None
+    if message.HasField("prompt_ids"):
+        if len(message.prompt_ids.ids) > MAX_PROMPT:
+            raise InvalidInput(
+                f"prompt: expected at most {MAX_PROMPT} symbols, got {len(message.prompt_ids.ids)}"
+            )
+        ids = tuple(message.prompt_ids.ids)
+    if message.unknown not in pb.UnknownCharacters.values():
+        raise InvalidInput(f"unknown: expected 0 to 2, got {message.unknown}")
     return GenerateRequest(
         model_name=message.model_name,
         model_version=message.model_version,

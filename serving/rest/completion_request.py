@@ -16,6 +16,7 @@ from serving.generation_types import GenerateRequest, Receipt
 from serving.receipts import parse_receipt
 from serving.rest.fields import (
     Reader,
+    an_object,
     flag,
     ids,
     number,
@@ -34,6 +35,13 @@ API_MAX_TOKENS = 16
 """Symbols written where a request does not say; the API's default, as temperature and top_p."""
 MAX_PROMPTS = 128
 """Prompts of one request."""
+MAX_CHARACTERS = 1_000_000
+"""Of all prompts of one request, ids counted as characters. They are split into symbols in one go,
+some 40 ms for as many."""
+MAX_TEXTS_IN_ALL = 1024
+"""Texts written for all prompts of one request; more would never fit into the queue."""
+BODY_BYTES = 16 * 1024 * 1024
+"""Largest body: room for as many characters, each of them escaped."""
 SEEDS = 2**63
 """Seeds are below it."""
 
@@ -85,8 +93,7 @@ def parse_completion(body: bytes, *, session: str = "") -> CompletionCall:
     if stream:
         _refuse_unstreamable(first)
     if len(prompts) > 1:
-        # Each alone is held against the limit where the model is known.
-        check_scores(first, max(first.max_tokens or 0, 0), [len(prompt) for prompt in prompts])
+        _check_together(first, prompts)
     return CompletionCall(
         requests=tuple(_with_prompt(first, prompt) for prompt in prompts),
         model=model or "",
@@ -165,6 +172,22 @@ def _refuse_unstreamable(request: GenerateRequest) -> None:
         raise InvalidInput("beam_width: cannot be streamed; leave out 'stream' or 'beam_width'")
 
 
+def _check_together(request: GenerateRequest, prompts: Sequence[Prompt]) -> None:
+    """Refuse what is too much for several prompts together; each alone is the model's business."""
+    characters = sum(map(len, prompts))
+    if characters > MAX_CHARACTERS:
+        raise InvalidInput(
+            f"prompt: {characters} characters or ids in all, at most {MAX_CHARACTERS} are taken"
+        )
+    texts = len(prompts) * max(request.n, request.best_of or 0, request.beam_width or 0)
+    if texts > MAX_TEXTS_IN_ALL:
+        raise InvalidInput(
+            f"n: {texts} texts for {len(prompts)} prompts, at most {MAX_TEXTS_IN_ALL} are written "
+            "for one request"
+        )
+    check_scores(request, max(request.max_tokens or 0, 0), [len(prompt) for prompt in prompts])
+
+
 def _prompts(name: str, value: Any) -> tuple[Prompt, ...]:
     """A string, an array of strings, an array of ids, or an array of arrays of ids."""
     if isinstance(value, str):
@@ -184,9 +207,9 @@ _PROMPT = "a string, or an array of strings, of symbol ids, or of arrays of symb
 
 
 def _stream_options(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise wrong(name, "an object", value)
-    options = read_members(value, {"include_usage": flag, "include_obfuscation": flag})
+    options = read_members(
+        an_object(name, value), {"include_usage": flag, "include_obfuscation": flag}
+    )
     if options.get("include_obfuscation", False):
         raise InvalidInput("stream_options: include_obfuscation is not supported; leave it out")
     return options

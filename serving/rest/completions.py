@@ -13,7 +13,7 @@ from serving.generation_types import (
     collect,
 )
 from serving.rest.api_errors import api_error_json
-from serving.rest.completion_request import following, parse_completion
+from serving.rest.completion_request import BODY_BYTES, following, parse_completion
 from serving.rest.completion_response import CompletionWriter
 from serving.rest.http import Receive, Reply, Scope, read_body, unless_client_leaves
 from serving.rest.merged_answers import close_all, merged
@@ -33,7 +33,7 @@ class Completions:
     ) -> None:
         """``clock`` gives Unix time, seconds."""
         self._service = service
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes = min(max_body_bytes, BODY_BYTES)
         self._clock = clock
 
     async def answer(

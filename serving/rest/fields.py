@@ -6,6 +6,7 @@ from typing import Any
 
 from serving.errors import InvalidInput
 from serving.rest.json_codec import parse_json
+from serving.tasks.generation_plan import MAX_PROMPT
 
 Reader = Callable[[str, Any], Any]
 """Takes a member's name and its value, which is not null; raises InvalidInput."""
@@ -56,6 +57,13 @@ def number(name: str, value: Any) -> float:
     raise wrong(name, "a finite number", value)
 
 
+def an_object(name: str, value: Any) -> dict[str, Any]:
+    """An object."""
+    if not isinstance(value, dict):
+        raise wrong(name, "an object", value)
+    return value
+
+
 def flag(name: str, value: Any) -> bool:
     """True or false."""
     if not isinstance(value, bool):
@@ -80,10 +88,15 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def ids(name: str, value: Any) -> tuple[int, ...]:
-    """An array of whole numbers."""
+    """An array of whole numbers, at most as many as a prompt may have."""
     if not isinstance(value, list):
         raise wrong(name, "an array of symbol ids", value)
-    return tuple(whole(f"{name}[{i}]", item) for i, item in enumerate(value))
+    if len(value) > MAX_PROMPT:
+        raise InvalidInput(f"{name}: expected at most {MAX_PROMPT} symbols, got {len(value)}")
+    for place, item in enumerate(value):
+        if type(item) is not int:
+            raise wrong(f"{name}[{place}]", "a whole number", item)
+    return tuple(value)
 
 
 def one_of(*allowed: str) -> Reader:

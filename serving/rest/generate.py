@@ -7,12 +7,13 @@ members of ``parameters``, is a request parameter; sequence parameters work in b
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from serving.errors import InvalidInput
-from serving.rest.fields import parse_object, text
+from serving.rest.fields import Reader, an_object, parse_object, text, texts
 from serving.rest.infer_codec import InferCall, check_answer_form
 from serving.rest.json_codec import render_json
 from serving.rest.tensor_json import decode_json_tensor, encode_json_tensor, is_finite
@@ -25,8 +26,8 @@ from serving.types import (
     TensorSpec,
 )
 
-STRUCTURED_PARAMETERS = ("stop", "receipt")
-"""Parameters that may be given as JSON in place of the text of that JSON."""
+STRUCTURED_PARAMETERS: Mapping[str, Reader] = {"stop": texts, "receipt": an_object}
+"""Parameters that may be given as JSON in place of the text of that JSON, and what they must be."""
 
 
 def parse_generate(body: bytes, metadata: ModelMetadata, version: str) -> InferRequest:
@@ -94,7 +95,7 @@ def _parameter(name: str, value: Any) -> ParameterValue:
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dict | list) and name in STRUCTURED_PARAMETERS:
-        return orjson.dumps(value).decode()
+        return orjson.dumps(STRUCTURED_PARAMETERS[name](name, value)).decode()
     raise InvalidInput(
         f"parameter {name[:80]!r} must be a string, number or boolean; it names no input"
     )

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from serving.errors import InvalidInput
-from serving.rest.completion_request import UNKNOWN, split_model
+from serving.rest.completion_request import BODY_BYTES, UNKNOWN, split_model
 from serving.rest.fields import Reader, ids, parse_object, read_members, text, whole, wrong
 from serving.rest.http import BINARY_TYPE, read_body, unless_client_leaves
 from serving.rest.v2_routes import ErrorBody
@@ -76,7 +76,7 @@ def _add_making(router: APIRouter, service: InferenceService, max_body_bytes: in
     @router.post("/v1/sessions", **made, responses=_ERRORS, openapi_extra=_CREATE)
     async def create_session(request: Request) -> Response:
         """Let a model read a prompt, and keep where it stands."""
-        body = await read_body(request.scope, request.receive, max_body_bytes)
+        body = await read_body(request.scope, request.receive, min(max_body_bytes, BODY_BYTES))
         wanted = _session_request(body)
         wanted.client = wanted.client or (request.client.host if request.client else "")
         return _made(await unless_client_leaves(request.receive, service.create_session(wanted)))

@@ -133,3 +133,11 @@ def test_refusal_names_characters_code_points_and_positions() -> None:
 def test_refusal_names_only_the_first_of_many() -> None:
     with pytest.raises(InvalidInput, match=r"\(U\+4E07\) at position 7 and 92 more"):
         Vocabulary(ENGLISH).encode("".join(map(chr, range(0x4E00, 0x4E64))), "refuse")
+
+
+@pytest.mark.parametrize("marks", ["", "\u0301"])
+def test_encode_refuses_a_text_that_is_nearly_all_foreign(marks: str) -> None:
+    foreign = [chr(code) + marks for code in range(0x4E00, 0x4E00 + 1001)]
+    Vocabulary(ENGLISH).encode("".join(foreign[:999] * 2))
+    with pytest.raises(InvalidInput, match="more than 1000 different characters are outside"):
+        Vocabulary(ENGLISH).encode("".join(foreign))

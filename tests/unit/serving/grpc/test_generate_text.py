@@ -97,6 +97,23 @@ def test_decode_takes_symbol_ids_for_a_prompt() -> None:
     assert decode_generate(empty).prompt_ids == ()
 
 
+@pytest.mark.parametrize(
+    ("message", "complaint"),
+    [
+        (pb.GenerateTextRequest(unknown=7), "unknown: expected 0 to 2, got 7"),  # type: ignore[arg-type]
+        (
+            pb.GenerateTextRequest(prompt_ids=pb.SymbolIds(ids=[0] * 100_001)),
+            "prompt: expected at most 100000 symbols, got 100001",
+        ),
+    ],
+)
+def test_decode_refuses_what_no_model_takes(
+    message: pb.GenerateTextRequest, complaint: str
+) -> None:
+    with pytest.raises(errors.InvalidInput, match=complaint):
+        decode_generate(message)
+
+
 def test_messages_come_as_started_pieces_and_finished(generate: Any, service: Any) -> None:
     messages = list(generate(pb.GenerateTextRequest(model_name="m", prompt="abc", id="call")))
     assert [m.WhichOneof("event") for m in messages] == ["started", *["piece"] * 3, "finished"]

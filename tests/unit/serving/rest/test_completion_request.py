@@ -128,6 +128,9 @@ def test_prompts_come_in_four_forms(given: object, prompts: list[object]) -> Non
         ([[1], 2], r"prompt\[1\]: expected an array of symbol ids, got the number 2"),
         ([[1], [2.5]], r"prompt\[1\]\[0\]: expected a whole number"),
         (["a"] * (MAX_PROMPTS + 1), "prompt: 129 prompts, at most 128 are taken"),
+        ([1] * 100_001, "prompt: expected at most 100000 symbols, got 100001"),
+        ([[1], [2] * 100_001], r"prompt\[1\]: expected at most 100000 symbols, got 100001"),
+        (["a" * 500_000, "b" * 500_001], "prompt: 1000001 characters or ids in all, at most"),
     ],
 )
 def test_prompt_of_another_form_is_refused(prompt: object, message: str) -> None:
@@ -265,6 +268,13 @@ def test_following_prompts_have_the_seeds_after_the_first() -> None:
 )
 def test_more_log_probabilities_of_all_prompts_than_fit_are_refused(fields: dict[str, Any]) -> None:
     assert api_error(refusal(**fields))["param"] == "logprobs"
+
+
+@pytest.mark.parametrize("many", ["n", "best_of", "beam_width"])
+def test_more_texts_of_all_prompts_than_the_queue_holds_are_refused(many: str) -> None:
+    parse(prompt=["a"] * 64, **{many: 16})
+    error = refusal(prompt=["a"] * 64, **{many: 17})
+    assert error.message.startswith("n: 1088 texts for 64 prompts, at most 1024 are written")
 
 
 def test_as_many_log_probabilities_as_fit_are_taken() -> None:

@@ -142,6 +142,9 @@ def test_parameter_of_json_text_may_be_json() -> None:
         ({"parameters": [1]}, "'parameters' of the request must be an object"),
         ({"p": 1, "parameters": {"p": 1}}, "parameter 'p' stands at the top and in 'parameters'"),
         ({"id": 7}, "id: expected a string, got the number 7"),
+        ({"stop": ["a", 1]}, "stop: expected a string or an array of strings, got an array"),
+        ({"stop": {}}, "stop: expected a string or an array of strings, got an object"),
+        ({"receipt": ["a"]}, "receipt: expected an object, got an array"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(document: dict[str, Any], message: str) -> None:
