@@ -129,7 +129,8 @@ class HotRoutes:
             crash = internal_error(rid)
             self._service.count_refused("http", crash)
             reply = route.error_reply(crash, rid)
-        await send_reply(send, compress(reply, header(scope, b"accept-encoding")), rid)
+        reply = await compress(reply, header(scope, b"accept-encoding"))
+        await send_reply(send, reply, rid)
 
     async def _infer(self, scope: Scope, receive: Receive, target: Target, rid: str) -> Reply:
         body = await read_body(scope, receive, self._max_body_bytes)

@@ -33,6 +33,10 @@ BINARY_TYPE = b"application/octet-stream"
 
 COMPRESS_FROM_BYTES = 512
 """Smaller answers gain nothing from compression."""
+COMPRESS_ASIDE_BYTES = 64 * 1024
+"""Larger answers are compressed on a thread: a megabyte takes some 50 ms."""
+DECOMPRESS_ASIDE_BYTES = 4 * 1024
+"""Larger bodies are inflated on a thread; what is smaller can become some 4 MB at most."""
 WATCH_AFTER_S = 0.02
 """A request that takes longer is cancelled when its client leaves; watching sooner costs more
 than the rest of a short request."""
@@ -85,7 +89,11 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         more = message.get("more_body", False)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     encoding = (header(scope, b"content-encoding") or "identity").strip().lower()
-    return body if encoding == "identity" else decompress(body, encoding, limit)
+    if encoding == "identity":
+        return body
+    if len(body) <= DECOMPRESS_ASIDE_BYTES:
+        return decompress(body, encoding, limit)
+    return await asyncio.to_thread(decompress, body, encoding, limit)
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
@@ -109,15 +117,18 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     return data
 
 
-def compress(reply: Reply, accept: str | None) -> Reply:
+async def compress(reply: Reply, accept: str | None) -> Reply:
     """Compress ``reply`` as the client's Accept-Encoding prefers, if it asks for it at all."""
     if accept is None or len(reply.body) < COMPRESS_FROM_BYTES:
         return reply
     encoding = preferred_encoding(accept)
     if encoding == "identity":
         return reply
-    deflater = zlib.compressobj(wbits=31 if encoding == "gzip" else 15)
-    reply.body = deflater.compress(reply.body) + deflater.flush()
+    wbits = 31 if encoding == "gzip" else 15
+    if len(reply.body) <= COMPRESS_ASIDE_BYTES:
+        reply.body = zlib.compress(reply.body, wbits=wbits)
+    else:
+        reply.body = await asyncio.to_thread(zlib.compress, reply.body, wbits=wbits)
     reply.headers += ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
     return reply
 

@@ -3,9 +3,12 @@
 import asyncio
 import gzip
 import json
+import random
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,10 +23,12 @@ from serving.errors import (
     UnsupportedEncoding,
 )
 from serving.rest.http import (
+    COMPRESS_ASIDE_BYTES,
     COMPRESS_FROM_BYTES,
     Message,
     Receive,
     Reply,
+    Scope,
     compress,
     decompress,
     error_reply,
@@ -152,7 +157,7 @@ class TestDecompress:
 @settings(deadline=None, max_examples=50)
 def test_compress_and_decompress_are_inverse(data: bytes, encoding: str) -> None:
     body = data + b"x" * COMPRESS_FROM_BYTES
-    reply = compress(Reply(body), encoding)
+    reply = asyncio.run(compress(Reply(body), encoding))
     assert dict(reply.headers)[b"content-encoding"] == encoding.encode()
     assert dict(reply.headers)[b"vary"] == b"accept-encoding"
     assert decompress(reply.body, encoding, 10_000) == body
@@ -187,13 +192,36 @@ def test_preferred_encoding_follows_the_weights(accept: str, expected: str) -> N
 
 
 @pytest.mark.parametrize("accept", [None, "gzip"])
-def test_compress_leaves_small_answers_alone(accept: str | None) -> None:
-    reply = compress(Reply(b"x" * (COMPRESS_FROM_BYTES - 1)), accept)
+async def test_compress_leaves_small_answers_alone(accept: str | None) -> None:
+    reply = await compress(Reply(b"x" * (COMPRESS_FROM_BYTES - 1)), accept)
     assert (len(reply.body), reply.headers) == (COMPRESS_FROM_BYTES - 1, ())
 
 
-def test_compress_leaves_answers_alone_when_the_client_does_not_ask() -> None:
-    assert compress(Reply(b"x" * 10_000), None).headers == ()
+async def test_compress_leaves_answers_alone_when_the_client_does_not_ask() -> None:
+    assert (await compress(Reply(b"x" * 10_000), None)).headers == ()
+
+
+async def test_large_bodies_are_packed_and_unpacked_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads = set()
+
+    def seen(work: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            threads.add(threading.get_ident())
+            return work(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(zlib, "compress", seen(zlib.compress))
+    monkeypatch.setattr(zlib, "decompressobj", seen(zlib.decompressobj))
+    data = random.Random(0).randbytes(COMPRESS_ASIDE_BYTES + 1)
+    reply = await compress(Reply(data), "gzip")
+    scope: Scope = {"headers": [(b"content-encoding", b"gzip")]}
+    body = await read_body(scope, receiving(body_messages(reply.body)), 2 * len(data))
+    assert body == data
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 def test_error_reply_carries_text_and_request_id() -> None:
