@@ -86,6 +86,7 @@ def parse_text_call(request: InferRequest, clock: Callable[[], float] = time.mon
             model_name=request.model_name,
             model_version=request.model_version,
             prompt=text,
+            client=request.client,
             deadline=deadline,
             id=request.id,
             protocol=request.protocol,

@@ -121,6 +121,8 @@ class InferRequest:
     """The client's own id, echoed in the answer; empty if none."""
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     """Request parameters the transports did not consume themselves."""
+    client: str = ""
+    """Whose request it is: waiting texts of different clients take turns."""
     deadline: float | None = None
     """``time.monotonic()`` time after which nobody waits for the answer."""
     protocol: str = "http"

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -38,6 +39,8 @@ class Call:
     request_id: str
     deadline: float | None
     """``time.monotonic()`` time after which the client no longer waits; None: it waits for ever."""
+    client: str
+    """Address of the host that called, as HTTP has it; empty if it has none."""
 
 
 def _uncounted(error: ServingError) -> None:
@@ -110,7 +113,7 @@ def unary_stream(
 
 
 def begin(context: Any) -> Call:
-    """Read id and deadline of a call; its id goes back in the trailing metadata."""
+    """Read id, deadline and caller of a call; its id goes back in the trailing metadata."""
     offered = None
     for key, value in context.invocation_metadata():
         if key == HEADER:
@@ -118,9 +121,16 @@ def begin(context: Any) -> Call:
     call_id = request_id(offered)
     context.set_trailing_metadata(((HEADER, call_id),))
     remaining_s = context.time_remaining()
-    if remaining_s is None or remaining_s > _NO_DEADLINE_S:
-        return Call(call_id, None)
-    return Call(call_id, time.monotonic() + remaining_s)
+    waits = remaining_s is not None and remaining_s <= _NO_DEADLINE_S
+    return Call(call_id, time.monotonic() + remaining_s if waits else None, host_of(context.peer()))
+
+
+def host_of(peer: str) -> str:
+    """The host of ``ipv4:HOST:PORT`` or ``ipv6:[HOST]:PORT``, whose brackets may be escaped."""
+    kind, _, address = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return ""
+    return unquote(address.rpartition(":")[0]).strip("[]")
 
 
 def parse(request_type: type[RequestT], data: bytes) -> RequestT:

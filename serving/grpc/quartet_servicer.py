@@ -51,6 +51,7 @@ class QuartetServicer:
     ) -> AsyncGenerator[pb.GenerateTextResponse, None]:
         """Write texts, and send them piece by piece."""
         decoded = decode_generate(request)
+        decoded.client = decoded.client or call.client
         decoded.deadline = call.deadline
         decoded.request_id = call.request_id
         answer = await self._service.generate(decoded)

@@ -81,6 +81,7 @@ class InferenceServicer:
         """Run tensors through a model."""
         decoded = decode_infer(request)
         decoded.deadline = call.deadline
+        decoded.client = call.client
         decoded.request_id = call.request_id
         return encode_infer(await self._service.infer(decoded))
 

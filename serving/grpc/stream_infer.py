@@ -157,6 +157,7 @@ class _Stream:
             self._in_order.put_nowait(refused)
             return
         request.deadline = self._call.deadline
+        request.client = self._call.client
         request.request_id = f"{self._call.request_id}-{self._accepted}"
         if not self._is_decoupled(request):
             self._in_order.put_nowait(group.create_task(self._answer_in_turn(request, len(data))))

@@ -15,7 +15,14 @@ from serving.generation_types import (
 from serving.rest.api_errors import api_error_json
 from serving.rest.completion_request import BODY_BYTES, following, parse_completion
 from serving.rest.completion_response import CompletionWriter
-from serving.rest.http import Receive, Reply, Scope, read_body, unless_client_leaves
+from serving.rest.http import (
+    Receive,
+    Reply,
+    Scope,
+    client_host,
+    read_body,
+    unless_client_leaves,
+)
 from serving.rest.merged_answers import close_all, merged
 from serving.rest.sse import EventStream
 from serving.service import InferenceService
@@ -52,9 +59,9 @@ class Completions:
         """
         body = await read_body(scope, receive, self._max_body_bytes)
         call = parse_completion(body, session=session)
-        peer = scope.get("client")
+        host = client_host(scope)
         requests = [
-            replace(request, client=request.client or (peer[0] if peer else ""), request_id=rid)
+            replace(request, client=request.client or host, request_id=rid)
             for request in call.requests
         ]
         answers = await self._begin(requests)

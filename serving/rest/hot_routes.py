@@ -24,6 +24,7 @@ from serving.rest.http import (
     Reply,
     Scope,
     Send,
+    client_host,
     compress,
     error_reply,
     header,
@@ -136,6 +137,7 @@ class HotRoutes:
         body = await read_body(scope, receive, self._max_body_bytes)
         call = self._parse_infer(scope, body, target)
         call.request.protocol = "http"
+        call.request.client = client_host(scope)
         call.request.request_id = rid
         response = await unless_client_leaves(receive, self._service.infer(call.request))
         text, json_length = render_infer(call, response)
@@ -177,6 +179,7 @@ class HotRoutes:
         body = await read_body(scope, receive, self._max_body_bytes)
         metadata = self._service.model_metadata(target.model, target.version)
         request = parse_generate(body, metadata, target.version)
+        request.client = client_host(scope)
         request.request_id = rid
         return request
 

@@ -62,6 +62,12 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+def client_host(scope: Scope) -> str:
+    """Address of the host that sent the request; empty if it has none."""
+    peer = scope.get("client")
+    return str(peer[0]) if peer else ""
+
+
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """Read the whole body and decompress it.
 

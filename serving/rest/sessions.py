@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from serving.errors import InvalidInput
 from serving.rest.completion_request import BODY_BYTES, UNKNOWN, split_model
 from serving.rest.fields import Reader, ids, parse_object, read_members, text, whole, wrong
-from serving.rest.http import BINARY_TYPE, read_body, unless_client_leaves
+from serving.rest.http import BINARY_TYPE, client_host, read_body, unless_client_leaves
 from serving.rest.v2_routes import ErrorBody
 from serving.service import InferenceService
 from serving.session_types import SessionInfo, SessionRequest
@@ -78,7 +78,7 @@ def _add_making(router: APIRouter, service: InferenceService, max_body_bytes: in
         """Let a model read a prompt, and keep where it stands."""
         body = await read_body(request.scope, request.receive, min(max_body_bytes, BODY_BYTES))
         wanted = _session_request(body)
-        wanted.client = wanted.client or (request.client.host if request.client else "")
+        wanted.client = wanted.client or client_host(request.scope)
         return _made(await unless_client_leaves(request.receive, service.create_session(wanted)))
 
     @router.post("/v1/sessions/import", **made, responses=_ERRORS, openapi_extra=_IMPORT)

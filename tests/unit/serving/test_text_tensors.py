@@ -36,7 +36,7 @@ def parsed(**parameters: ParameterValue) -> GenerateRequest:
 def test_a_request_without_parameters_leaves_all_to_the_model() -> None:
     request = infer()
     request.model_version, request.id, request.deadline = "2", "7", 5.0
-    request.protocol, request.request_id = "grpc", "r"
+    request.protocol, request.request_id, request.client = "grpc", "r", "10.0.0.7"
     call = parse_text_call(request)
     assert call.request == GenerateRequest(
         model_name="m",
@@ -46,6 +46,7 @@ def test_a_request_without_parameters_leaves_all_to_the_model() -> None:
         id="7",
         protocol="grpc",
         request_id="r",
+        client="10.0.0.7",
     )
     assert call.sequence is None
     assert call.outputs == ("text_output", "finish_reason", "receipt")

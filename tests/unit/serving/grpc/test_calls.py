@@ -8,6 +8,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from serving import errors
+from serving.grpc.calls import host_of
 
 Message = Callable[[str], bytes]
 
@@ -106,6 +107,25 @@ def test_deadline_is_none_when_the_client_sets_none(
 ) -> None:
     infer(message("echo"))
     assert service.infer_requests[0].deadline is None
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"),
+    [
+        ("ipv4:10.0.0.7:5123", "10.0.0.7"),
+        ("ipv6:%5B::1%5D:5123", "::1"),
+        ("ipv6:[fe80::2]:5123", "fe80::2"),
+        ("unix:/tmp/socket", ""),
+        ("", ""),
+    ],
+)
+def test_host_is_that_of_the_address(peer: str, host: str) -> None:
+    assert host_of(peer) == host
+
+
+def test_service_is_told_who_calls(infer: Any, message: Message, service: Any) -> None:
+    infer(message("echo"))
+    assert service.infer_requests[0].client in ("127.0.0.1", "::1")
 
 
 def test_request_is_dropped_when_its_deadline_passes(

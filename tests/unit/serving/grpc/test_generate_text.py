@@ -149,7 +149,13 @@ def test_call_tells_the_service_its_deadline_and_id(generate: Any, service: Any)
     list(generate(COMPLETE, metadata=(("x-request-id", "call-7"),)))
     (request,) = service.generate_requests
     assert request.request_id == "call-7"
+    assert request.client == "c"
     assert before < request.deadline < time.monotonic() + 1.1 * TIMEOUT_S
+
+
+def test_caller_is_the_client_where_the_message_names_none(generate: Any, service: Any) -> None:
+    list(generate(pb.GenerateTextRequest(model_name="m", prompt="a")))
+    assert service.generate_requests[0].client in ("127.0.0.1", "::1")
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,11 @@ def test_deadline_of_the_call_is_that_of_its_requests(stream: Any, service: Any)
     assert before < service.infer_requests[0].deadline < time.monotonic() + 1.1 * TIMEOUT_S
 
 
+def test_caller_of_the_stream_is_the_client_of_its_requests(stream: Any, service: Any) -> None:
+    list(stream([request("echo")]))
+    assert service.infer_requests[0].client in ("127.0.0.1", "::1")
+
+
 def test_work_is_dropped_when_the_client_cancels(sender: Sender, service: Any) -> None:
     sender.send(request("endless", "a"))
     sender.send(request("wait", "b"))

@@ -384,3 +384,22 @@ async def test_client_that_leaves_cancels_its_request(
     await server.app(scope, receive, send)
     assert cancelled.is_set()
     assert sent == []
+
+
+@pytest.mark.parametrize("verb", ["infer", "generate"])
+async def test_service_is_told_who_sent_the_request(
+    server: Server, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    seen: list[InferRequest] = []
+
+    async def infer(request: InferRequest) -> InferResponse:
+        seen.append(request)
+        raise QueueFull("full")
+
+    monkeypatch.setattr(server.service, "infer", infer)
+    body = {
+        "infer": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]},
+        "generate": {"x": [1, 2]},
+    }
+    await server.client.post(f"/v2/models/plus/{verb}", json=body[verb])
+    assert [request.client for request in seen] == ["127.0.0.1"]
