@@ -38,7 +38,8 @@ def _draw(frame: Axes, name: str, curve: Curve) -> None:
         steps, values = zip(*points, strict=True)
         marker = "." if split == "validation" else None
         frame.plot(steps, values, label=split, marker=marker, linewidth=1)
-    if name == "loss":
+    # A logarithm wants something above 0, which the loss of a text of one character has not.
+    if name == "loss" and any(value > 0 for points in curve.values() for _, value in points):
         frame.set_yscale("log")
     frame.set_xlabel("step")
     frame.set_title(name)

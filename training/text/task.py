@@ -159,9 +159,9 @@ class TextFamily(Family[TextConfig]):
         return tomllib.loads(file.read_text(encoding="utf-8"))
 
     def run_name(self, config: TextConfig) -> str:
-        """Text, cell, width and seed."""
+        """Text, cell, width and seed; letters of any script, for a text may be called so."""
         text = config.corpus if config.corpus in KNOWN else Path(config.corpus).stem
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+        plain = re.sub(r"[^\w.-]+", "-", text).strip("-.") or "text"
         return f"{plain}-{config.model.cell}{config.model.width}-seed{config.run.seed}"
 
     def make_task(self, config: TextConfig, runtime: Runtime) -> TextTask:

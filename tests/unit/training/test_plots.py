@@ -36,3 +36,8 @@ def test_plot_curves_draws_a_frame_for_each_metric(tmp_path: Path) -> None:
 def test_plot_curves_of_no_records_writes_nothing(tmp_path: Path) -> None:
     plot_curves([], tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_plot_curves_draws_a_loss_of_nothing_but_zeros(tmp_path: Path) -> None:
+    plot_curves([record(step, "train", loss=0.0) for step in (1, 2)], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").is_file()

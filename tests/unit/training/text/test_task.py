@@ -234,7 +234,13 @@ def test_recipes_of_the_cells_have_equal_parameter_counts() -> None:
 
 @pytest.mark.parametrize(
     ("corpus_name", "name"),
-    [("obama", "obama-lstm512-seed1"), ("texts/War & Peace.txt", "War-Peace-lstm512-seed1")],
+    [
+        ("obama", "obama-lstm512-seed1"),
+        ("texts/War & Peace.txt", "War-Peace-lstm512-seed1"),
+        ("Πόλεμος.txt", "Πόλεμος-lstm512-seed1"),
+        (".notes.txt", "notes-lstm512-seed1"),
+        ("&.txt", "text-lstm512-seed1"),
+    ],
 )
 def test_run_name_is_made_of_text_cell_width_and_seed(corpus_name: str, name: str) -> None:
     assert FAMILY.run_name(TextConfig(corpus=corpus_name)) == name
