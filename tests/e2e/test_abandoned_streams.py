@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,10 @@ def cancelled(server: ServerProcess) -> float:
     return server.metric("quartet_generation_texts_total", reason="cancelled", **LABELS)
 
 
+def has_cancelled(server: ServerProcess, texts: int) -> bool:
+    return cancelled(server) >= texts
+
+
 def test_thousand_clients_killed_in_mid_stream_leave_nothing_behind(
     text_server: ServerProcess,
 ) -> None:
@@ -122,7 +127,7 @@ def test_thousand_clients_killed_in_mid_stream_leave_nothing_behind(
             for number in range(1, WAVES + 1):
                 wave(server.http_port)
                 wait_until(
-                    lambda due=number * CLIENTS_PER_WAVE: cancelled(server) >= due,
+                    partial(has_cancelled, server, number * CLIENTS_PER_WAVE),
                     "the end of every abandoned text",
                 )
                 residents.append(resident_bytes(server.pid))

@@ -213,4 +213,6 @@ def test_missing_declaration_shows_one_that_parses() -> None:
     assert "'quartet.task'" in text
     assert "image FP32 [-1, 3, 32, 48]" in text
     example = text[text.index("like ") + 5 : text.index("; or send")]
-    assert parse_task(example).output == "probabilities"
+    task = parse_task(example)
+    assert isinstance(task, ClassificationTask)
+    assert task.output == "probabilities"
