@@ -12,6 +12,10 @@ CORPUS ?= shakespeare
 CELL ?= lstm
 WIDTH ?= 512
 TEXT ?= $(basename $(notdir $(CORPUS)))-$(CELL)$(WIDTH)
+# As for MNIST: only the network that is shipped takes the shipped name.
+TEXT_NAME ?= $(if $(filter lstm512,$(CELL)$(WIDTH)),$(basename $(notdir $(CORPUS))),$(TEXT))
+# A run keeps the name of its text's file, not where it lies.
+TEXT_DIR = $(if $(filter /%,$(CORPUS)),$(dir $(CORPUS)),$(DATA_DIR))
 
 .PHONY: help serve test lint format proto train-mnist train-text clean
 
@@ -62,8 +66,8 @@ train-mnist: $(VENV)/.full ## train, evaluate and export MNIST (ARCH=lenet DATA_
 train-text: $(VENV)/.full ## train, evaluate and export a language model (CORPUS=shakespeare|obama|FILE CELL=lstm WIDTH=512)
 	$(BIN)/quartet train text --corpus $(CORPUS) --model.cell $(CELL) --model.width $(WIDTH) \
 		--run.name $(TEXT) --data-dir $(DATA_DIR)
-	$(BIN)/quartet evaluate runs/text/$(TEXT) --data-dir $(DATA_DIR)
-	$(BIN)/quartet export runs/text/$(TEXT) --name $(TEXT) --data-dir $(DATA_DIR)
+	$(BIN)/quartet evaluate runs/text/$(TEXT) --data-dir $(TEXT_DIR)
+	$(BIN)/quartet export runs/text/$(TEXT) --name $(TEXT_NAME) --data-dir $(TEXT_DIR)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
