@@ -6,6 +6,9 @@ from dataclasses import replace
 
 from serving.generation_types import GeneratedText, Piece
 
+MAX_UNREAD = 256
+"""Pieces that are taken from the answers before anybody has read them."""
+
 
 async def close_all(answers: Sequence[GeneratedText]) -> None:
     """Stop what still runs of ``answers``."""
@@ -28,11 +31,13 @@ def merged(answers: Sequence[GeneratedText], n: int) -> AsyncIterator[Piece]:
 
 
 async def _interleaved(answers: Sequence[GeneratedText], n: int) -> AsyncIterator[Piece]:
-    # No bound: pieces that nobody has fetched would only wait in the answers instead.
     queue: asyncio.Queue[Piece | asyncio.Task[None]] = asyncio.Queue()
+    # What does not fit waits in the answers, which keep it small.
+    room = asyncio.Semaphore(MAX_UNREAD)
 
     async def pump(place: int, answer: GeneratedText) -> None:
         async for piece in answer:
+            await room.acquire()
             queue.put_nowait(replace(piece, index=place * n + piece.index))
 
     tasks = [asyncio.create_task(pump(place, answer)) for place, answer in enumerate(answers)]
@@ -43,6 +48,7 @@ async def _interleaved(answers: Sequence[GeneratedText], n: int) -> AsyncIterato
         while running:
             item = await queue.get()
             if isinstance(item, Piece):
+                room.release()
                 yield item
             else:
                 item.result()

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from serving.errors import Cancelled, DeadlineExceeded, ServingError
 from serving.generation_metrics import GenerationMetrics
 from serving.generation_types import FinishReason, Piece, Receipt, Replacement, Symbol, Usage
+from serving.tasks.unread_pieces import UnreadPieces
 from serving.token_scheduler import RowState
 
 
@@ -54,7 +54,7 @@ class TextAnswer:
         self._facts = facts
         self._metrics = metrics
         self._clock = clock
-        self._ready: deque[Piece] = deque()
+        self._ready = UnreadPieces()
         self._behind_echo: list[Piece] | None = None
         """Pieces that come after the prompt, while its scores are awaited."""
         self._to_give = facts.n

@@ -7,13 +7,24 @@ import pytest
 
 from serving.errors import InferenceFailed
 from serving.generation_types import GenerateRequest, Piece
-from serving.rest.merged_answers import close_all, merged
+from serving.rest.merged_answers import MAX_UNREAD, close_all, merged
 from tests.fake_generation import FakeAnswer, FakeGeneration, written
 
 
 def answers(count: int, service: FakeGeneration, **fields: int) -> list[FakeAnswer]:
     request = GenerateRequest(model_name="m", max_tokens=10, **fields)  # type: ignore[arg-type]
     return [FakeAnswer(request, service) for _ in range(count)]
+
+
+class CountedAnswer(FakeAnswer):
+    """Counts what is taken from it."""
+
+    given = 0
+
+    async def __aiter__(self) -> AsyncIterator[Piece]:
+        async for piece in super().__aiter__():
+            self.given += 1
+            yield piece
 
 
 async def texts(pieces: AsyncIterator[Piece]) -> dict[int, str]:
@@ -56,6 +67,19 @@ async def test_leaving_the_stream_leaves_no_task_behind() -> None:
     assert len(asyncio.all_tasks() - before) == 2
     await pieces.aclose()  # type: ignore[attr-defined]  # it is a generator
     assert not asyncio.all_tasks() - before
+
+
+async def test_what_nobody_reads_waits_in_the_answers() -> None:
+    request = GenerateRequest(model_name="m", max_tokens=10 * MAX_UNREAD)
+    service = FakeGeneration()
+    both = [CountedAnswer(request, service), CountedAnswer(request, service)]
+    pieces = merged(both, 1)
+    await anext(pieces)
+    for _ in range(4 * MAX_UNREAD):
+        await asyncio.sleep(0)
+    assert sum(answer.given for answer in both) <= MAX_UNREAD + 2 * len(both)
+    rest = await texts(pieces)
+    assert len(rest[0]) + len(rest[1]) > 19 * MAX_UNREAD
 
 
 async def test_close_all_closes_every_answer() -> None:
