@@ -66,6 +66,21 @@ def start_runtime(run: RunConfig, precision: PrecisionConfig) -> Iterator[Runtim
         yield Runtime(device, precision, group)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread meanwhile.
+
+    For work that is a long row of small products, where more threads spend their time waiting for
+    each other; and its figures are the same on any number of cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def resolve_device(name: str) -> torch.device:
     """The device called ``name`` (auto, cpu, cuda), this process's own GPU under torchrun."""
     if name == "cuda" and not torch.cuda.is_available():

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from training.data.idx import DataError
 from training.evaluation.spec import Evaluation, Figures, Split
 from training.rundir import RunDirectory
+from training.runtime import one_thread
 from training.text import ngram
 from training.text.copying import measure_copying
 from training.text.data import Corpus, load_corpus
@@ -61,20 +61,9 @@ class TextEvaluation:
         """SHA-256 of the text's file, under the corpus's name."""
         return {self.corpus.name: self.corpus.checksum}
 
+    @one_thread()
     def evaluate(self, split: Split) -> Evaluation:
-        """Loss beside that of the n-gram model, loss by context, copying; two pictures.
-
-        On one PyTorch thread: the work is a long row of small products, where more threads spend
-        their time waiting, and the figures are the same on any number of cores.
-        """
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return self._evaluate(split)
-        finally:
-            torch.set_num_threads(threads)
-
-    def _evaluate(self, split: Split) -> Evaluation:
+        """Loss beside that of the n-gram model, loss by context, copying; two pictures."""
         corpus = self.corpus
         text = corpus.test if split == "test" else corpus.validation
         loss = stream_loss(self.model, text, self.config.data.validation_streams)

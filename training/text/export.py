@@ -18,6 +18,7 @@ from training.export.model_config import generator_config_text
 from training.export.parity import FLOAT32, Tolerance
 from training.export.spec import CardFacts, Metric, Variant
 from training.export.timing import Comparison, compare_speed
+from training.runtime import one_thread
 from training.text import card
 from training.text.conversion import weights_of
 from training.text.data import UNKNOWN
@@ -64,11 +65,13 @@ class TextRun:
         self._symbols = self._model.symbols
         self._reference = TorchReference(self._model)
 
+    @one_thread()
     def float32(self) -> Variant:
         """Both graphs, held to PyTorch. Raises ExportError."""
         reference = Pair(self._reference.decode, self._reference.prefill)
         return self._variant("float32", reference, FLOAT32, "PyTorch, float32")
 
+    @one_thread()
     def int8(self, float32: Variant) -> Variant:
         """Both graphs with integer products, held to what their operators mean.
 
@@ -103,6 +106,7 @@ class TextRun:
         """Losses beside the n-gram model's, and what is copied."""
         return card_section(dict(figures))
 
+    @one_thread()
     def card(self) -> CardFacts:
         """Facts for the model card, with samples."""
         return card.facts(self._run.config, self._model)

@@ -6,7 +6,13 @@ from torch import nn
 
 from quartet.config import ConfigError
 from training.config import PrecisionConfig, RunConfig
-from training.runtime import Runtime, available_cores, resolve_device, start_runtime
+from training.runtime import (
+    Runtime,
+    available_cores,
+    one_thread,
+    resolve_device,
+    start_runtime,
+)
 
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 
@@ -56,3 +62,18 @@ def test_place_puts_kernels_in_channels_last() -> None:
     placed = runtime.place(nn.Conv2d(3, 4, 3))
     weight = next(placed.parameters())
     assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_one_thread_gives_the_threads_back_when_the_work_fails() -> None:
+    used = []
+
+    @one_thread()
+    def work() -> None:
+        used.append(torch.get_num_threads())
+        raise ValueError("of the work")
+
+    torch.set_num_threads(2)  # restored for other tests by a fixture
+    with pytest.raises(ValueError, match="of the work"):
+        work()
+    assert used == [1]
+    assert torch.get_num_threads() == 2

@@ -16,6 +16,7 @@ from quartet.generation import TextGenerationTask
 from training.checkpoint import save_checkpoint
 from training.evaluation.runner import evaluate
 from training.export.card import PublishedVersion
+from training.export.errors import ExportError
 from training.export.pipeline import export_run
 from training.export.record import ExportRequest
 from training.text.config import TextConfig
@@ -150,6 +151,20 @@ def test_config_is_decoupled_and_has_no_batch_axis(done: Done) -> None:
     assert 'name: "words"' in text
     assert "max_batch_size: 0" in text
     assert "model_transaction_policy { decoupled: true }" in text
+
+
+def test_graphs_are_proved_on_one_thread(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    def refuse(*_: object, **__: object) -> None:
+        used.append(torch.get_num_threads())
+        raise ExportError("seen enough")
+
+    monkeypatch.setattr("training.text.export.draw_inputs", refuse)
+    torch.set_num_threads(2)  # restored for other tests by a fixture
+    with pytest.raises(ExportError, match="seen enough"):
+        TextRun(done.run_dir, done.run_dir).float32()
+    assert used == [1]
 
 
 def test_convolutions_are_published_in_float32_alone(
