@@ -96,7 +96,8 @@ class StreamServicer:
             logger.debug("a client left", extra={"request_id": call.request_id})
         finally:
             self._open.discard(stream)
-        if error is None and not stream.complete:
+        # A read can also be cancelled by the client's own leaving; then nobody is there to be told.
+        if error is None and stream.stopped and not stream.complete:
             error = ShuttingDown("the server is shutting down and has stopped reading this stream")
         if error is not None:
             await refuse(context, error, call)
@@ -123,6 +124,8 @@ class _Stream:
         ]
         self.complete = False
         """Whether the client has sent all that it will."""
+        self.stopped = False
+        """Whether ``close`` was called."""
 
     async def run(self) -> None:
         """Serve until all that was read is answered. Raises groups of _Ended and _ClientLeft."""
@@ -132,6 +135,7 @@ class _Stream:
 
     def close(self) -> None:
         """Read no more requests."""
+        self.stopped = True
         if self._reader is not None:
             self._reader.cancel()
 

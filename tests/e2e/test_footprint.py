@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.fixtures import MODEL_REPOSITORY, StartServer
 from tests.e2e.process import ServerProcess
 
 pytestmark = pytest.mark.e2e
@@ -12,9 +13,20 @@ MIB = 1024 * 1024
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
-def test_resident_memory_with_the_shipped_model_is_small(mnist_server: ServerProcess) -> None:
-    pages = int(Path(f"/proc/{mnist_server.pid}/statm").read_text().split()[1])
-    assert pages * os.sysconf("SC_PAGE_SIZE") < 300 * MIB
+def test_resident_memory_is_small(start_server: StartServer, tmp_path: Path) -> None:
+    (tmp_path / "mnist").symlink_to(MODEL_REPOSITORY / "mnist")
+    assert resident_bytes(start_server(tmp_path).wait_ready()) < 300 * MIB
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_resident_memory_with_all_shipped_models_is_bounded(mnist_server: ServerProcess) -> None:
+    """Each generator has two graphs, in two precisions, which keep weights of their own."""
+    assert resident_bytes(mnist_server) < 450 * MIB
+
+
+def resident_bytes(server: ServerProcess) -> int:
+    pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")

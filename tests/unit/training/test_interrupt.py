@@ -16,6 +16,15 @@ def test_stop_on_signal_notes_the_signal(number: signal.Signals) -> None:
 
 
 def test_stop_on_signal_lets_a_second_signal_through() -> None:
+    # A shell that starts the tests in the background has them ignore SIGINT.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _interrupt_twice()
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+
+
+def _interrupt_twice() -> None:
     with stop_on_signal():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
