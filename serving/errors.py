@@ -9,6 +9,8 @@
     +-- PayloadTooLarge     413  RESOURCE_EXHAUSTED
     +-- UnsupportedEncoding 415  UNIMPLEMENTED
     +-- ModelNotFound       404  NOT_FOUND
+    +-- SessionNotFound     404  NOT_FOUND
+    +-- Conflict            409  ABORTED             a session in use, a receipt of other weights
     +-- QueueFull           429  RESOURCE_EXHAUSTED  retry after ``retry_after_s``
     +-- DeadlineExceeded    504  DEADLINE_EXCEEDED
     +-- Cancelled           499  CANCELLED           the client left
