@@ -82,8 +82,8 @@ def load_corpus(config: TextConfig) -> Corpus:
     """Read the text that ``config.corpus`` names.
 
     Raises:
-        DataError: the file is missing, not UTF-8, not the known one, or too short to be split and
-            cut into ``data.batch_size`` sequences.
+        DataError: the file is missing, not UTF-8, not the known one, too short to be split and
+            cut into ``data.batch_size`` sequences, or leaves a vocabulary of one symbol.
     """
     known = KNOWN.get(config.corpus)
     path = _locate(config, known)
@@ -101,6 +101,11 @@ def load_corpus(config: TextConfig) -> Corpus:
     pieces = np.split(points, borders)
     _check_lengths(pieces, path, config)
     vocabulary = make_vocabulary(pieces[0], points, config.data.min_count)
+    if len(vocabulary) < 2:
+        raise DataError(
+            f"{path}: has no character but {chr(int(vocabulary[0]))!r} that occurs at least "
+            f"data.min_count = {config.data.min_count} times; there is nothing to predict"
+        )
     train, validation, test = (
         _narrow(encode(piece, vocabulary), len(vocabulary)) for piece in pieces
     )
@@ -162,7 +167,8 @@ def _read(path: Path, config: TextConfig) -> bytes:
         known = ", ".join(KNOWN)
         raise DataError(
             f"{path}: no such file; corpus {config.corpus!r} wants it: give one of {known} with "
-            "--data-dir, or the path of a UTF-8 file, from here or from --data-dir"
+            "--data-dir, or the path of a UTF-8 file, from here or from --data-dir (a run keeps "
+            "the file's name alone, so --data-dir must say where it lies)"
         ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error

@@ -109,6 +109,11 @@ def test_load_corpus_refuses_a_text_too_short_to_split(tmp_path: Path, length: i
         load(tmp_path, "a" * length)
 
 
+def test_load_corpus_refuses_a_text_of_one_character_over_and_over(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"some\.txt: has no character but 'a'"):
+        load(tmp_path, "a" * 60)
+
+
 def test_load_corpus_refuses_a_text_shorter_than_one_batch(tmp_path: Path) -> None:
     data = TextDataConfig(batch_size=3, sequence_length=12)
     config = TextConfig(corpus=write(tmp_path, "ab" * 20), data=data)
