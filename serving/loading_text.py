@@ -28,10 +28,6 @@ from serving.token_scheduler import DecodeRun, PrefillRun, Run
 from serving.version_hash import version_sha256
 from serving.version_source import VersionSource
 
-CPU_SLOTS = 64
-"""Two lanes of 32 rows: more would not make a run cheaper a row, only each text slower."""
-CUDA_SLOTS = 256
-
 WARM_UP_ROWS = 32
 WARM_UP_SYMBOLS = 64
 """Largest first run of each graph: enough to touch its memory, whatever the settings allow."""
@@ -147,9 +143,8 @@ def _effective(source: VersionSource) -> EffectiveConfig:
 
 def _rules(source: VersionSource, task: TextGenerationTask) -> SlotRules:
     settings = source.engines.generation
-    default = CUDA_SLOTS if source.engines.device.kind == "cuda" else CPU_SLOTS
     return SlotRules(
-        slots=settings.slots or default,
+        slots=settings.slots,
         lanes=source.plan.instances,
         steps=settings.steps or task.steps,
         prefill_chunk=settings.prefill_chunk,

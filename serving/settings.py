@@ -42,9 +42,8 @@ class GrpcSettings(Config):
 class GenerationSettings(Config):
     """Text generation: rows that share runs, and the states that clients keep here."""
 
-    slots: int | None = Field(default=None, ge=1, le=4096)
-    """Texts of one model that are written at once; each holds one row of hidden state. None: 64 on
-    CPU, 256 on CUDA."""
+    slots: int = Field(default=256, ge=1, le=4096)
+    """Texts of one model that are written at once; each holds one row of hidden state."""
     max_waiting_rows: int = Field(default=1024, ge=1)
     """Texts that may wait for a slot of one model before requests are refused (429)."""
     steps: int | None = Field(default=None, ge=1, le=256)

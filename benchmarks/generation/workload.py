@@ -10,7 +10,7 @@ Lengths = Literal["fixed", "mixed"]
 
 MEAN_LENGTH = 200
 SHORTEST, LONGEST = 8, 1000
-PROMPT_SYMBOLS = 24
+PROMPT_SYMBOLS = 8
 
 
 class Job(BaseModel):

@@ -88,7 +88,7 @@ def test_properties_tell_what_a_receipt_and_an_operator_need(tmp_path: Path) -> 
         "instances": "2",
         "intra_op_threads": "1",
         "max_batch_size": "0",
-        "slots": "64",
+        "slots": "256",
         "steps": "16",
         "precision": "int8",
         "sha256": version_sha256(folder),
@@ -271,7 +271,7 @@ def test_models_command_describes_a_text_model(
     assert status == 0
     assert (report["state"], report["task"]) == ("READY", "text_generation")
     assert report["inputs"] == {"text_input": ["BYTES", 1]}
-    assert report["slots"] == "64"
+    assert report["slots"] == "256"
 
 
 def test_doctor_command_works_beside_text_models(
