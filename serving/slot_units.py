@@ -1,5 +1,6 @@
 """What the scheduler of rows knows of each job: where it stands, and what its slots hold."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -27,7 +28,7 @@ class Phase(Enum):
 
 
 @dataclass(eq=False, slots=True)
-class Unit:
+class Unit(ABC):
     """A job in the scheduler: one row, or the rows of one beam search."""
 
     client: str
@@ -51,9 +52,9 @@ class Unit:
     """When it got its first slot, monotonic."""
 
     @property
+    @abstractmethod
     def job(self) -> Job:
         """As it was submitted."""
-        raise NotImplementedError
 
     @property
     def seated(self) -> bool:
@@ -61,9 +62,9 @@ class Unit:
         return len(self.slots) == self.width
 
     @property
+    @abstractmethod
     def rows(self) -> int:
         """Rows that it has in its next decode run."""
-        raise NotImplementedError
 
 
 @dataclass(eq=False, slots=True)
