@@ -24,6 +24,9 @@ FAMILIES = {
     "mnist": FamilyEntry(
         "which digit a 28x28 picture shows (mlp, lenet, resnet)", "training.mnist.task"
     ),
+    "encoder": FamilyEntry(
+        "which of 200 classes a photograph shows (residual network)", "training.encoder.task"
+    ),
     "text": FamilyEntry(
         "which character comes next in a text (rnn, gru, lstm, tcn)", "training.text.task"
     ),

@@ -1,0 +1,1 @@
+"""Family ``encoder``: convolutional networks whose features other networks read."""

@@ -1,0 +1,1 @@
+"""Pictures for convolutional networks: reading, cropping, residual networks."""
