@@ -7,7 +7,8 @@
     model_repo/<name>/README.md           model card
     model_repo/<name>/<version>/model.onnx
     model_repo/<name>/<version>/prefill.onnx   second graph of a generator, see ``generation``
-    model_repo/<name>/<version>/weights.bin   large tensors that both graphs refer to
+    model_repo/<name>/<version>/encoder.onnx   third graph of a captioner, see ``generation``
+    model_repo/<name>/<version>/weights.bin   large tensors that several graphs refer to
     model_repo/<name>/<version>/golden.npz   inputs and the outputs they must give (optional)
     model_repo/<name>/<version>/run.json     config, metrics, seed and checksums of the training run
 
@@ -21,23 +22,25 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from quartet.config import Config, explain
-from quartet.generation import TextGenerationTask
+from quartet.generation import GeneratorTask, TextGenerationTask
 
 METADATA_KEY = "quartet.task"
 """Key of ``metadata_props`` that holds the JSON of one task declaration."""
 
 MODEL_FILE = "model.onnx"
 PREFILL_FILE = "prefill.onnx"
+ENCODER_FILE = "encoder.onnx"
 WEIGHTS_FILE = "weights.bin"
 PREFILL_GOLDEN_FILE = "prefill.golden.npz"
+ENCODER_GOLDEN_FILE = "encoder.golden.npz"
 GOLDEN_FILE = "golden.npz"
 RUN_FILE = "run.json"
 CONFIG_FILE = "config.pbtxt"
@@ -88,11 +91,50 @@ class ClassificationTask(Config):
     """Class names by index; empty: the index is the name."""
 
 
-TaskDeclaration = ClassificationTask | TextGenerationTask
+class CaptionDefaults(Config):
+    """What a request for captions gets that does not say otherwise."""
+
+    captions: int = Field(default=1, ge=1)
+    """Captions of a picture."""
+    beam_width: int = Field(default=3, ge=1)
+    """Of the search; 1 always takes the likeliest word."""
+    length_penalty: float = 1.0
+    """A caption's score is the sum of its log-probabilities over length ** length_penalty."""
+    min_tokens: int = Field(default=1, ge=0)
+    """Words at least."""
+    max_tokens: int = Field(default=24, ge=1)
+    """Words at most."""
+
+
+class ImageCaptioningTask(GeneratorTask):
+    """The graphs say in words what a picture shows. Every symbol is one word."""
+
+    task: Literal["image_captioning"] = "image_captioning"
+    """Discriminator."""
+    image: ImageSpec
+    """The picture input of the encoder."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of ``attention``, row by row from the upper left; none: the network has no
+    attention. The grid covers the whole of the encoder's input."""
+    hidden: tuple[str, ...] = ()
+    """Symbols that are never part of a caption, such as that of an unknown word."""
+    defaults: CaptionDefaults = CaptionDefaults()
+    """For requests that do not say otherwise."""
+
+    @model_validator(mode="after")
+    def _check_hidden(self) -> Self:
+        for symbol in self.hidden:
+            if symbol not in self.vocabulary:
+                raise ValueError(f"hidden: {symbol!r} is no symbol of the vocabulary")
+        return self
+
+
+TaskDeclaration = ClassificationTask | TextGenerationTask | ImageCaptioningTask
 """What a model may be for."""
 
-_TASKS: Mapping[str, type[ClassificationTask] | type[TextGenerationTask]] = {
+_TASKS: Mapping[str, type[ClassificationTask] | type[GeneratorTask]] = {
     "image_classification": ClassificationTask,
+    "image_captioning": ImageCaptioningTask,
     "text_generation": TextGenerationTask,
 }
 

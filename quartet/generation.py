@@ -25,8 +25,12 @@ repetition_penalty       float32 [batch]                  > 0; scores of symbols
 presence_penalty         float32 [batch]                  subtracted from symbols already seen;
                                                           optional
 frequency_penalty        float32 [batch]                  subtracted each time one was; optional
+minimum                  int64 [batch]                    stop symbols cannot be drawn in so many
+                                                          first steps of this run; optional
 alternatives             int64 [batch]                    > 0: fill ``top_tokens``, at a cost
 uniform                  float32 [batch, steps]           in [0, 1), one for each row and step
+<constants>              float32 [batch, ...]             what a row keeps unchanged, such as the
+                                                          features of a picture; as declared
 =======================  ===============================  ==========================================
 
 =======================  ===============================  ==========================================
@@ -37,6 +41,8 @@ log_probabilities        float32 [batch, steps]           of those, under softma
                                                           no penalty, no restriction; nats
 top_tokens               int64 [batch, steps, top]        likeliest first; ties by ascending id
 top_log_probabilities    float32 [batch, steps, top]      theirs; zeros where nobody asked
+attention                float32 [batch, steps, places]   share of each place of the constants in
+                                                          the drawing of the symbol; optional
 <state outputs>          as the state inputs              after the K steps
 =======================  ===============================  ==========================================
 
@@ -46,9 +52,15 @@ top_log_probabilities    float32 [batch, steps, top]      theirs; zeros where no
 tokens (in)              int64 [batch, time]              symbols; past ``length`` they are ignored
 length (in)              int64 [batch]                    0..time
 <state inputs>           float32 [batch, ...]
+<constants>              float32 [batch, ...]
 log_probabilities (out)  float32 [batch, time, symbols]   of the symbol after each one read
+attention (out)          float32 [batch, time, places]    of the same; optional
 <state outputs>          as the state inputs              after ``length`` symbols
 =======================  ===============================  ==========================================
+
+A captioner has a third graph, ``encoder.onnx``: from pictures, as its declaration says, to the
+constants and to the states that a caption begins with, each under its name as an input of decode. A
+state that it does not give begins at zero, as all states of a text do.
 
 Seen is what the state has read, the prompt too, and ``token``. The restriction keeps the symbols
 whose p is at least that of the k-th and at least that at which the sum over the likelier ones
@@ -56,7 +68,7 @@ reaches top_p, both before any restriction; ties are kept.
 
 A row's outputs depend on that row alone: not on the batch's size, on its neighbours, nor on how
 its steps are divided among runs. Prefill and decode leave the same state after the same symbols.
-On the CPU provider both hold bit for bit. All states begin at zero.
+On the CPU provider both hold bit for bit.
 """
 
 from typing import Literal, Self
@@ -72,12 +84,14 @@ TOP_P = "top_p"
 REPETITION_PENALTY = "repetition_penalty"
 PRESENCE_PENALTY = "presence_penalty"
 FREQUENCY_PENALTY = "frequency_penalty"
+MINIMUM = "minimum"
 ALTERNATIVES = "alternatives"
 UNIFORM = "uniform"
 TOKENS = "tokens"
 LOG_PROBABILITIES = "log_probabilities"
 TOP_TOKENS = "top_tokens"
 TOP_LOG_PROBABILITIES = "top_log_probabilities"
+ATTENTION = "attention"
 LENGTH = "length"
 
 MAX_TOP = 20
@@ -108,24 +122,21 @@ class GenerationDefaults(Config):
     """Makes symbols seen before less likely where > 1 (Keskar et al. 2019, section 4.1)."""
 
 
-class TextGenerationTask(Config):
-    """The graphs write text, one symbol of the vocabulary after the other."""
+class GeneratorTask(Config):
+    """What decoding needs to know of a generator of any kind."""
 
-    task: Literal["text_generation"] = "text_generation"
-    """Discriminator."""
     vocabulary: tuple[str, ...] = Field(min_length=1)
-    """Text of each symbol, by id. Every symbol is whole characters, so text is never cut inside
-    one; in a character model each is one character."""
+    """Text of each symbol, by id."""
     states: tuple[StatePair, ...]
     """The recurrent state."""
-    begin: str = "\n"
-    """Symbol that the network reads first where there is no prompt."""
+    constants: tuple[str, ...] = ()
+    """Inputs of both graphs that a row keeps unchanged from its first symbol to its last."""
+    begin: str
+    """Symbol that the network reads first."""
     stop: tuple[str, ...] = ()
     """Symbols that end the text and are not part of it; empty if the model knows no end."""
     unknown: str | None = None
-    """Symbol that stands for any character outside the vocabulary; none: it has none."""
-    defaults: GenerationDefaults = GenerationDefaults()
-    """For requests that do not say otherwise."""
+    """Symbol that stands for any text outside the vocabulary; none: it has none."""
     max_tokens: int = Field(default=100_000, ge=1)
     """Most symbols that one request may ask for."""
     steps: int = Field(default=16, ge=1, le=256)
@@ -148,3 +159,18 @@ class TextGenerationTask(Config):
                 if symbol not in self.vocabulary:
                     raise ValueError(f"{field}: {symbol!r} is no symbol of the vocabulary")
         return self
+
+
+class TextGenerationTask(GeneratorTask):
+    """The graphs write text, one symbol of the vocabulary after the other.
+
+    Every symbol is whole characters, so text is never cut inside one; in a character model each is
+    one character.
+    """
+
+    task: Literal["text_generation"] = "text_generation"
+    """Discriminator."""
+    begin: str = "\n"
+    """Symbol that the network reads first where there is no prompt."""
+    defaults: GenerationDefaults = GenerationDefaults()
+    """For requests that do not say otherwise."""

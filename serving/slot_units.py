@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from serving.token_scheduler import Beams, BeamSearch, Job, Move, Row, RowState
+from quartet.beam_search import Beams
+from serving.token_scheduler import BeamSearch, Job, Move, Row, RowState
 
 
 class Phase(Enum):

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from quartet.beam_search import Beams
 from serving.errors import ServingError
 from serving.generation_types import Sampling
 from serving.types import Array
@@ -19,7 +20,8 @@ from serving.types import Array
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 RowState = Mapping[str, Array]
-"""State input name -> the state of one row, without the batch axis."""
+"""State or constant input name -> that of one row, without the batch axis. Of a model with
+constants it has them all when a row begins; states that are left out begin at zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +36,19 @@ class Drawn:
     """[steps, top]; [steps, 0] if the row asked for none."""
     top_log_probabilities: Floats
     """[steps, top], as ``top_tokens``."""
+    attention: Floats | None = None
+    """[steps, places]; None if the row asked for none or the model has none."""
 
 
 class RowSink(Protocol):
     """Where a row's symbols go. Called on the event loop, and must not block or raise."""
 
-    def read(self, log_probabilities: Floats) -> None:
+    def read(self, log_probabilities: Floats, attention: Floats | None) -> None:
         """A part of the prompt was read; only if the row wants its scores.
 
         Args:
             log_probabilities: [symbols read, vocabulary], of the symbol after each one read.
+            attention: [symbols read, places]; None as in ``Drawn``.
         """
         ...
 
@@ -78,6 +83,8 @@ class Row:
     sampling: Sampling
     max_tokens: int
     """Symbols to write at most, >= 0; 0 only reads the prompt (all but its last symbol)."""
+    min_tokens: int = 0
+    """Symbols before which the model's stop symbols cannot be drawn."""
     seed: int
     """Of the row's random numbers, 0 .. 2**64 - 1."""
     stream: int = 0
@@ -90,6 +97,8 @@ class Row:
     """Give the state back at the end (``RowSink.settled``)."""
     alternatives: int = 0
     """Likeliest symbols wanted at each step."""
+    attention: bool = False
+    """Whether it is wanted, of the prompt too if that is scored."""
     score_prompt: bool = False
     """Call ``RowSink.read``."""
     client: str = ""
@@ -101,12 +110,15 @@ class Row:
 class BeamSink(Protocol):
     """Decides where the rows of one beam search go. Called on the event loop."""
 
-    def choose(self, top_tokens: Ids, top_log_probabilities: Floats) -> "Beams | None":
+    def choose(
+        self, top_tokens: Ids, top_log_probabilities: Floats, attention: Floats | None
+    ) -> Beams | None:
         """One step was made by every live beam.
 
         Args:
             top_tokens: [beams, top] candidates of each beam, likeliest first.
             top_log_probabilities: [beams, top], of the candidate alone, nats.
+            attention: [beams, places], in the drawing of the candidates; None as in ``Drawn``.
 
         Returns:
             The beams to go on with, or None when the search is over.
@@ -116,16 +128,6 @@ class BeamSink(Protocol):
     def failed(self, error: ServingError) -> None:
         """As ``RowSink.failed``."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Beams:
-    """The beams that live on after a step; at most the search's width."""
-
-    parents: tuple[int, ...]
-    """For each, the index of the beam among those before that it extends."""
-    tokens: tuple[int, ...]
-    """For each, the symbol it is extended by."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -139,6 +141,8 @@ class BeamSearch:
     """Rows at most, >= 1."""
     top: int
     """Candidates wanted of each beam."""
+    attention: bool = False
+    """Whether it is wanted."""
     state: RowState | None = None
     client: str = ""
     deadline: float | None = None
@@ -152,6 +156,8 @@ class Move:
     """Sets the state of a slot before a run, from another slot or from outside."""
 
     slot: int
+    constants: bool = True
+    """Whether ``source``'s constants are copied too; a slot that has them already needs none."""
     source: int | None = None
     """Slot to copy; all sources are read before any slot is written."""
     state: RowState | None = None
@@ -171,6 +177,8 @@ class PrefillRun:
     """[rows], 0..time."""
     score: bool = False
     """Whether log-probabilities are wanted."""
+    attention: bool = False
+    """Whether attention is."""
     kind: Literal["prefill"] = "prefill"
 
 
@@ -188,6 +196,10 @@ class DecodeRun:
     """[rows]."""
     uniform: Floats
     """[rows, steps]."""
+    minimum: Ids | None = None
+    """[rows], steps of this run without stop symbols; None: none for any row."""
+    attention: bool = False
+    """Whether attention is wanted."""
     snapshots: tuple[int, ...] = ()
     """Rows (indices into ``slots``) whose state before the run is wanted."""
     kind: Literal["decode"] = "decode"
@@ -207,6 +219,8 @@ class RunResult:
     top_tokens: Ids | None = None
     """Decode: [rows, steps, top]; may be None if no row asked for alternatives."""
     top_log_probabilities: Floats | None = None
+    attention: Floats | None = None
+    """Decode: [rows, steps, places]; prefill: [rows, time, places]; if wanted and there is any."""
     snapshots: Mapping[int, RowState] = field(default_factory=dict)
     """Row -> its state before the run."""
     seconds: float = 0.0
@@ -223,6 +237,8 @@ class StepEngine(Protocol):
     """Rows of the table."""
     top: int
     """Alternatives that the decode graph offers."""
+    places: int
+    """Of its attention; 0 if it has none."""
 
     def execute(self, run: Run) -> RunResult:
         """Do the moves, run the graph, store the new states.

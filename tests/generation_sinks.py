@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from quartet.beam_search import Beams
 from serving.errors import ServingError
-from serving.token_scheduler import Beams, Drawn, Floats, Ids, RowState
+from serving.token_scheduler import Drawn, Floats, Ids, RowState
 from tests.step_engines import TOP
 
 

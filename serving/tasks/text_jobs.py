@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from quartet.beam_search import BeamRules, Hypothesis
 from quartet.generation import TextGenerationTask
-from serving.beam_search import BeamRules, BeamSearcher, Hypothesis
+from serving.beam_search import SearchSink, drawn_of
 from serving.generation_types import GenerateRequest, Symbol
 from serving.prompt_scores import PromptScores
 from serving.session_types import TextState
@@ -115,9 +116,9 @@ class JobBuilder:
         def finish(found: list[Hypothesis]) -> None:
             answer.expect(len(found))
             for index, one in enumerate(found):
-                TextSink(rules, index, answer).accept(one.drawn)
+                TextSink(rules, index, answer).accept(drawn_of(one))
 
-        searcher = BeamSearcher(
+        searcher = SearchSink(
             BeamRules(
                 width=width,
                 n=plan.n,

@@ -31,6 +31,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.metrics",
             "serving.scheduler",
             "serving.generation_types",
+            "serving.caption_types",
             "serving.token_scheduler",
             "serving.session_types",
             "serving.pb",

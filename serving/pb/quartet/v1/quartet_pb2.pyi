@@ -222,3 +222,209 @@ class Usage(_message.Message):
     prompt_tokens: int
     completion_tokens: int
     def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
+
+class CaptionOptions(_message.Message):
+    __slots__ = ("captions", "beam_width", "length_penalty", "min_tokens", "max_tokens", "temperature", "top_k", "top_p", "seed", "beginning", "attention")
+    CAPTIONS_FIELD_NUMBER: _ClassVar[int]
+    BEAM_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    MIN_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    BEGINNING_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    captions: int
+    beam_width: int
+    length_penalty: float
+    min_tokens: int
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+    beginning: str
+    attention: bool
+    def __init__(self, captions: _Optional[int] = ..., beam_width: _Optional[int] = ..., length_penalty: _Optional[float] = ..., min_tokens: _Optional[int] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., seed: _Optional[int] = ..., beginning: _Optional[str] = ..., attention: bool = ...) -> None: ...
+
+class CaptionRequest(_message.Message):
+    __slots__ = ("model_name", "model_version", "images", "options", "client", "id")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    options: CaptionOptions
+    client: str
+    id: str
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., options: _Optional[_Union[CaptionOptions, _Mapping]] = ..., client: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class CaptionResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "id", "seed", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    id: str
+    seed: int
+    results: _containers.RepeatedCompositeFieldContainer[ImageCaptions]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., id: _Optional[str] = ..., seed: _Optional[int] = ..., results: _Optional[_Iterable[_Union[ImageCaptions, _Mapping]]] = ...) -> None: ...
+
+class ImageCaptions(_message.Message):
+    __slots__ = ("captions",)
+    CAPTIONS_FIELD_NUMBER: _ClassVar[int]
+    captions: _containers.RepeatedCompositeFieldContainer[Caption]
+    def __init__(self, captions: _Optional[_Iterable[_Union[Caption, _Mapping]]] = ...) -> None: ...
+
+class Caption(_message.Message):
+    __slots__ = ("text", "words", "log_probability", "finish_reason")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    words: _containers.RepeatedCompositeFieldContainer[CaptionWord]
+    log_probability: float
+    finish_reason: FinishReason
+    def __init__(self, text: _Optional[str] = ..., words: _Optional[_Iterable[_Union[CaptionWord, _Mapping]]] = ..., log_probability: _Optional[float] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ...) -> None: ...
+
+class CaptionWord(_message.Message):
+    __slots__ = ("text", "log_probability", "attention")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    log_probability: float
+    attention: AttentionMap
+    def __init__(self, text: _Optional[str] = ..., log_probability: _Optional[float] = ..., attention: _Optional[_Union[AttentionMap, _Mapping]] = ...) -> None: ...
+
+class AttentionMap(_message.Message):
+    __slots__ = ("rows", "columns", "values")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    rows: int
+    columns: int
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, rows: _Optional[int] = ..., columns: _Optional[int] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class StreamCaptionResponse(_message.Message):
+    __slots__ = ("started", "word", "caption", "finished")
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    CAPTION_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    started: CaptionStarted
+    word: StreamedWord
+    caption: StreamedCaption
+    finished: CaptionFinished
+    def __init__(self, started: _Optional[_Union[CaptionStarted, _Mapping]] = ..., word: _Optional[_Union[StreamedWord, _Mapping]] = ..., caption: _Optional[_Union[StreamedCaption, _Mapping]] = ..., finished: _Optional[_Union[CaptionFinished, _Mapping]] = ...) -> None: ...
+
+class CaptionStarted(_message.Message):
+    __slots__ = ("model_name", "model_version", "id", "seed", "captions")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    CAPTIONS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    id: str
+    seed: int
+    captions: int
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., id: _Optional[str] = ..., seed: _Optional[int] = ..., captions: _Optional[int] = ...) -> None: ...
+
+class StreamedWord(_message.Message):
+    __slots__ = ("image", "caption", "word")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    CAPTION_FIELD_NUMBER: _ClassVar[int]
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    image: int
+    caption: int
+    word: CaptionWord
+    def __init__(self, image: _Optional[int] = ..., caption: _Optional[int] = ..., word: _Optional[_Union[CaptionWord, _Mapping]] = ...) -> None: ...
+
+class StreamedCaption(_message.Message):
+    __slots__ = ("image", "caption", "whole")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    CAPTION_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    image: int
+    caption: int
+    whole: Caption
+    def __init__(self, image: _Optional[int] = ..., caption: _Optional[int] = ..., whole: _Optional[_Union[Caption, _Mapping]] = ...) -> None: ...
+
+class CaptionFinished(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CaptionVideoRequest(_message.Message):
+    __slots__ = ("model_name", "model_version", "video", "frames", "options", "client", "id")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    VIDEO_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    video: bytes
+    frames: FrameList
+    options: CaptionOptions
+    client: str
+    id: str
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., video: _Optional[bytes] = ..., frames: _Optional[_Union[FrameList, _Mapping]] = ..., options: _Optional[_Union[CaptionOptions, _Mapping]] = ..., client: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class FrameList(_message.Message):
+    __slots__ = ("frames",)
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedCompositeFieldContainer[VideoFrame]
+    def __init__(self, frames: _Optional[_Iterable[_Union[VideoFrame, _Mapping]]] = ...) -> None: ...
+
+class VideoFrame(_message.Message):
+    __slots__ = ("time_s", "image")
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    time_s: float
+    image: Image
+    def __init__(self, time_s: _Optional[float] = ..., image: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+
+class CaptionVideoResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "id", "seed", "duration_s", "frames", "scenes")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    SCENES_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    id: str
+    seed: int
+    duration_s: float
+    frames: int
+    scenes: _containers.RepeatedCompositeFieldContainer[VideoScene]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., id: _Optional[str] = ..., seed: _Optional[int] = ..., duration_s: _Optional[float] = ..., frames: _Optional[int] = ..., scenes: _Optional[_Iterable[_Union[VideoScene, _Mapping]]] = ...) -> None: ...
+
+class VideoScene(_message.Message):
+    __slots__ = ("start_s", "end_s", "frame_s", "captions")
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    END_S_FIELD_NUMBER: _ClassVar[int]
+    FRAME_S_FIELD_NUMBER: _ClassVar[int]
+    CAPTIONS_FIELD_NUMBER: _ClassVar[int]
+    start_s: float
+    end_s: float
+    frame_s: float
+    captions: _containers.RepeatedCompositeFieldContainer[Caption]
+    def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., frame_s: _Optional[float] = ..., captions: _Optional[_Iterable[_Union[Caption, _Mapping]]] = ...) -> None: ...

@@ -44,6 +44,21 @@ class QuartetStub(object):
                 request_serializer=quartet_dot_v1_dot_quartet__pb2.GenerateTextRequest.SerializeToString,
                 response_deserializer=quartet_dot_v1_dot_quartet__pb2.GenerateTextResponse.FromString,
                 _registered_method=True)
+        self.Caption = channel.unary_unary(
+                '/quartet.v1.Quartet/Caption',
+                request_serializer=quartet_dot_v1_dot_quartet__pb2.CaptionRequest.SerializeToString,
+                response_deserializer=quartet_dot_v1_dot_quartet__pb2.CaptionResponse.FromString,
+                _registered_method=True)
+        self.StreamCaption = channel.unary_stream(
+                '/quartet.v1.Quartet/StreamCaption',
+                request_serializer=quartet_dot_v1_dot_quartet__pb2.CaptionRequest.SerializeToString,
+                response_deserializer=quartet_dot_v1_dot_quartet__pb2.StreamCaptionResponse.FromString,
+                _registered_method=True)
+        self.CaptionVideo = channel.unary_unary(
+                '/quartet.v1.Quartet/CaptionVideo',
+                request_serializer=quartet_dot_v1_dot_quartet__pb2.CaptionVideoRequest.SerializeToString,
+                response_deserializer=quartet_dot_v1_dot_quartet__pb2.CaptionVideoResponse.FromString,
+                _registered_method=True)
 
 
 class QuartetServicer(object):
@@ -68,6 +83,31 @@ class QuartetServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Caption(self, request, context):
+        """Says in words what each picture shows. Fails with INVALID_ARGUMENT for a picture that cannot be
+        decoded or settings out of range, UNIMPLEMENTED for a model that captions no pictures, and
+        RESOURCE_EXHAUSTED if too many captions wait.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamCaption(self, request, context):
+        """The same, word by word as they are certain: one `started`, any number of `word` and `caption`,
+        one `finished`. Drawn captions and those of a search of width 1 come word by word; those of a
+        wider search when it is over. Cancelling the call stops the work.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CaptionVideo(self, request, context):
+        """Says in words what each scene of a video shows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QuartetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +120,21 @@ def add_QuartetServicer_to_server(servicer, server):
                     servicer.GenerateText,
                     request_deserializer=quartet_dot_v1_dot_quartet__pb2.GenerateTextRequest.FromString,
                     response_serializer=quartet_dot_v1_dot_quartet__pb2.GenerateTextResponse.SerializeToString,
+            ),
+            'Caption': grpc.unary_unary_rpc_method_handler(
+                    servicer.Caption,
+                    request_deserializer=quartet_dot_v1_dot_quartet__pb2.CaptionRequest.FromString,
+                    response_serializer=quartet_dot_v1_dot_quartet__pb2.CaptionResponse.SerializeToString,
+            ),
+            'StreamCaption': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamCaption,
+                    request_deserializer=quartet_dot_v1_dot_quartet__pb2.CaptionRequest.FromString,
+                    response_serializer=quartet_dot_v1_dot_quartet__pb2.StreamCaptionResponse.SerializeToString,
+            ),
+            'CaptionVideo': grpc.unary_unary_rpc_method_handler(
+                    servicer.CaptionVideo,
+                    request_deserializer=quartet_dot_v1_dot_quartet__pb2.CaptionVideoRequest.FromString,
+                    response_serializer=quartet_dot_v1_dot_quartet__pb2.CaptionVideoResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +191,87 @@ class Quartet(object):
             '/quartet.v1.Quartet/GenerateText',
             quartet_dot_v1_dot_quartet__pb2.GenerateTextRequest.SerializeToString,
             quartet_dot_v1_dot_quartet__pb2.GenerateTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Caption(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quartet.v1.Quartet/Caption',
+            quartet_dot_v1_dot_quartet__pb2.CaptionRequest.SerializeToString,
+            quartet_dot_v1_dot_quartet__pb2.CaptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamCaption(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/quartet.v1.Quartet/StreamCaption',
+            quartet_dot_v1_dot_quartet__pb2.CaptionRequest.SerializeToString,
+            quartet_dot_v1_dot_quartet__pb2.StreamCaptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CaptionVideo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quartet.v1.Quartet/CaptionVideo',
+            quartet_dot_v1_dot_quartet__pb2.CaptionVideoRequest.SerializeToString,
+            quartet_dot_v1_dot_quartet__pb2.CaptionVideoResponse.FromString,
             options,
             channel_credentials,
             insecure,
