@@ -243,6 +243,7 @@ def test_training_takes_only_the_contract_from_quartet() -> None:
         "quartet.config",
         "quartet.artifact",
         "quartet.generation",
+        "quartet.beam_search",
         "quartet.philox",
     )
     faults = [
