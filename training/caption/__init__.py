@@ -1,0 +1,1 @@
+"""Family ``caption``: says in words what a photograph shows."""
