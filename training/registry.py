@@ -27,6 +27,12 @@ FAMILIES = {
     "encoder": FamilyEntry(
         "which of 200 classes a photograph shows (residual network)", "training.encoder.task"
     ),
+    "words": FamilyEntry(
+        "which words people use of a photograph (residual network)", "training.words.task"
+    ),
+    "caption": FamilyEntry(
+        "what a photograph shows, in words (attention, plain)", "training.caption.task"
+    ),
     "text": FamilyEntry(
         "which character comes next in a text (rnn, gru, lstm, tcn)", "training.text.task"
     ),

@@ -4,7 +4,7 @@ A family with one model has one updater; a GAN has two, and calls each in its tu
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -48,13 +48,29 @@ class Updater:
         Returns:
             The norm ||g|| before clipping, a scalar on the loss's device.
         """
-        self._optimizer.zero_grad(set_to_none=True)
+        return self.step_with((), loss)
+
+    def step_with(self, others: Sequence["Updater"], loss: Tensor) -> Tensor:
+        """One update of this and of ``others``, which change other weights by the same ``loss``.
+
+        Returns:
+            The norm of this updater's gradient before clipping.
+        """
+        for updater in (self, *others):
+            updater._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # untyped in PyTorch
-        self._group.average_gradients(self._parameters)
-        self._scaler.unscale_(self._optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
-        self._scaler.step(self._optimizer)
+        norm = self._apply(self._scaler)
+        for updater in others:
+            updater._apply(self._scaler)
         self._scaler.update()
+        return norm
+
+    def _apply(self, scaler: torch.amp.GradScaler) -> Tensor:
+        """Use the gradients that are there."""
+        self._group.average_gradients(self._parameters)
+        scaler.unscale_(self._optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        scaler.step(self._optimizer)
         self._schedule.step()
         return norm.detach()
 

@@ -43,6 +43,9 @@ class CaptionDataConfig(PhotoDataConfig):
     """Pictures of one forward pass of validation."""
     side: int = Field(default=160, ge=32, le=1024)
     """Height and width at which pictures are kept and read, pixels; a multiple of 16."""
+    views: int = Field(default=4, ge=1, le=16)
+    """Views of each training picture whose features are kept: all of it, mirrored, then random
+    parts. Where the encoder learns, each view is drawn anew."""
     min_count: int = Field(default=5, ge=1)
     """Words that occur less often in the training captions are unknown."""
     max_words: int = Field(default=24, ge=1)

@@ -109,7 +109,8 @@ class Attention(nn.Module):
         energy = self.energy(torch.tanh(keys + self.query(hidden).unsqueeze(1))).squeeze(2)
         shares = torch.softmax(energy.float(), dim=1)
         context = torch.bmm(shares.to(values).unsqueeze(1), values).squeeze(1)
-        return torch.sigmoid(self.gate(hidden)) * context, shares
+        gated: Tensor = torch.sigmoid(self.gate(hidden)) * context
+        return gated, shares
 
 
 class WordDecoder(nn.Module):
@@ -128,7 +129,8 @@ class WordDecoder(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embeddings [..., E] in (-1, 1) of int64 tokens [...]."""
-        return self.dropout(torch.tanh(self.embedding(tokens)))
+        embedded: Tensor = self.dropout(torch.tanh(self.embedding(tokens)))
+        return embedded
 
     def step(
         self, embedded: Tensor, state: WordState, picture: Picture
@@ -167,6 +169,8 @@ class CaptionModel(nn.Module):
         dropout: of features, embeddings and the layer before the scores.
     """
 
+    vocabulary: Tensor
+    """``symbols`` as UTF-8, one a line, so that a checkpoint tells its own; uint8."""
     offset: Tensor
     """[V], 0 for words and the end, ``NEVER`` for the symbols that are no part of a caption."""
 
@@ -175,6 +179,8 @@ class CaptionModel(nn.Module):
     ) -> None:
         super().__init__()
         self.symbols = symbols
+        text = bytearray("\n".join(symbols).encode())
+        self.register_buffer("vocabulary", torch.frombuffer(text, dtype=torch.uint8))
         self.reader = PictureReader(config, channels, dropout)
         self.decoder = WordDecoder(config, len(symbols), dropout)
         offset = torch.zeros(len(symbols))

@@ -12,13 +12,14 @@ from training.averaging import make_average
 from training.data.batches import epoch_order, rank_slice, steps_per_epoch
 from training.data.tiny_imagenet import TinyImageNet, load_tiny_imagenet
 from training.encoder.config import EncoderConfig
-from training.encoder.model import EncoderClassifier
 from training.nn.losses import make_loss
 from training.nn.schedules import StepPlan
 from training.runtime import Runtime
 from training.seeding import Stream, make_generator, seed_modules
 from training.task import Family, Monitor, Task
 from training.updater import Updater
+from training.vision.classifier import EncoderClassifier
+from training.vision.resnet import ResidualEncoder
 from training.vision.views import draw_crops, draw_jitter, plain_views, random_views
 
 
@@ -35,7 +36,10 @@ class EncoderTask(Task):
         self.plan = StepPlan(steps_per_epoch(len(data.train), batch_size), config.run.epochs)
         self._slice = rank_slice(batch_size, group.rank, group.size)
         seed_modules(config.run.seed, Stream.INIT)
-        model = EncoderClassifier(config.model, len(data.classes), config.regularisation.dropout)
+        encoder = ResidualEncoder(config.model.channels, config.model.blocks)
+        model = EncoderClassifier(
+            encoder, encoder.channels, len(data.classes), config.regularisation.dropout
+        )
         self._model = cast(EncoderClassifier, runtime.place(model))
         self._average = make_average(self._model, config.regularisation.ema_decay)
         self._loss = make_loss(config.loss)

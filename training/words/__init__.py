@@ -1,0 +1,1 @@
+"""Family ``words``: an encoder that learns which words people use of a photograph."""

@@ -1,0 +1,157 @@
+"""How family ``words`` is trained and validated."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.averaging import make_average
+from training.data.batches import epoch_order, rank_slice, steps_per_epoch
+from training.data.captioned_images import CaptionedImages, load_captioned_images
+from training.nn.schedules import StepPlan
+from training.runtime import Runtime
+from training.seeding import Stream, make_generator, seed_modules
+from training.task import Family, Monitor, Task
+from training.updater import Updater
+from training.vision.classifier import EncoderClassifier
+from training.vision.pretrained import load_encoder
+from training.vision.views import draw_crops, draw_jitter, plain_views, random_views
+from training.words.config import WordsConfig
+from training.words.targets import choose_words, mean_average_precision, word_targets
+
+
+class WordsTask(Task):
+    """Trains encoder and classifier with one optimiser; mean average precision decides."""
+
+    monitor = Monitor("mean_average_precision", "max")
+
+    def __init__(self, config: WordsConfig, images: CaptionedImages, runtime: Runtime) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._images = images
+        data, group = config.data, runtime.group
+        self._words = choose_words(images.train.captions, data.words)
+        self._targets = word_targets(images.train.captions, self._words, data.agreement)
+        self._shown = word_targets(images.validation.captions, self._words, data.agreement)
+        self.plan = StepPlan(steps_per_epoch(len(images.train), data.batch_size), config.run.epochs)
+        self._slice = rank_slice(data.batch_size, group.rank, group.size)
+        seed_modules(config.run.seed, Stream.INIT)
+        source = load_encoder(config.encoder, config.model)
+        self._source = source.facts
+        model = EncoderClassifier(
+            source.encoder, source.channels, len(self._words), config.regularisation.dropout
+        )
+        self._model = cast(EncoderClassifier, runtime.place(model))
+        self._average = make_average(self._model, config.regularisation.ema_decay)
+        self._updater = Updater([self._model], config, self.plan, runtime)
+        self._order: tuple[int, Tensor] | None = None
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The model, and its running mean where there is one."""
+        average = {"average": self._average} if self._average is not None else {}
+        return {"model": self._model, **average}
+
+    def updaters(self) -> Mapping[str, Updater]:
+        """The model's one updater."""
+        return {"model": self._updater}
+
+    def best_model(self) -> nn.Module:
+        """The running mean of the model where there is one, else the model."""
+        return self._model if self._average is None else self._average.module
+
+    def rows_per_step(self) -> int:
+        """Pictures of the joint batch."""
+        return self._config.data.batch_size
+
+    def facts(self) -> Mapping[str, Any]:
+        """Checksum of the data, what was left out of it, where the encoder came from, the words."""
+        images = self._images
+        return {
+            "data": {images.name: images.checksum},
+            "left_out": dict(images.dropped),
+            "start": dict(self._source),
+            "train_rows": len(images.train),
+            "validation_rows": len(images.validation),
+            "words": list(self._words),
+            "parameters": sum(p.numel() for p in self._model.parameters()),
+        }
+
+    def train_step(self, step: int) -> Mapping[str, Tensor]:
+        """One update on this process's slice of batch ``step``."""
+        images, targets = self._batch(step)
+        self._model.train()
+        with self._runtime.autocast():
+            scores = self._model(images)
+        loss = functional.binary_cross_entropy_with_logits(scores.float(), targets)
+        norm = self._updater.step(loss)
+        if self._average is not None:
+            self._average.update_parameters(self._model)
+        return {"loss": loss.detach(), "gradient_norm": norm}
+
+    @torch.inference_mode()
+    def validate(self) -> Mapping[str, float]:
+        """The loss, and the mean average precision over words, on the validation split."""
+        model, data = self.best_model().eval(), self._config.data
+        scores = []
+        for pictures in torch.split(self._images.validation.images, data.validation_batch_size):
+            views = plain_views(pictures.to(self._runtime.device), data.validation_side)
+            with self._runtime.autocast():
+                scores.append(model(self._format(views)).float().cpu())
+        joint = torch.cat(scores)
+        loss = functional.binary_cross_entropy_with_logits(joint, self._shown)
+        precision = mean_average_precision(joint, self._shown >= 1)
+        return {"loss": float(loss), "mean_average_precision": precision}
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Views and targets of this process at ``step``."""
+        data, seed = self._config.data, self._config.run.seed
+        epoch, index = divmod(step, self.plan.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, epoch_order(seed, epoch, len(self._images.train)))
+        joint = self._order[1][index * data.batch_size : (index + 1) * data.batch_size]
+        rows, device = joint[self._slice], self._runtime.device
+        generator = make_generator(seed, Stream.AUGMENT, step)
+        maps = draw_crops(data.crop, data.batch_size, generator)[self._slice]
+        jitter = draw_jitter(data.crop, data.batch_size, generator)[self._slice]
+        side = data.sides[epoch * len(data.sides) // self.plan.epochs]
+        images = self._images.train.images[rows].to(device)
+        return self._format(random_views(images, maps, jitter, side)), self._targets[rows].to(
+            device
+        )
+
+    def _format(self, images: Tensor) -> Tensor:
+        if self._config.precision.channels_last:
+            return images.contiguous(memory_format=torch.channels_last)
+        return images
+
+
+class WordsFamily(Family[WordsConfig]):
+    """Family ``words``."""
+
+    name = "words"
+    schema = WordsConfig
+
+    def recipe(self, config: WordsConfig) -> Mapping[str, Any]:
+        """What ``recipes/words.toml`` says."""
+        file = resources.files("training.words") / "recipes" / "words.toml"
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+
+    def run_name(self, config: WordsConfig) -> str:
+        """Data and seed."""
+        return f"{config.dataset.rsplit('/', 1)[-1]}-seed{config.run.seed}"
+
+    def make_task(self, config: WordsConfig, runtime: Runtime) -> WordsTask:
+        """Read the pictures and build the model."""
+        data = config.data
+        images = load_captioned_images(
+            config.data_dir, config.dataset, data.side, verify=data.verify
+        )
+        return WordsTask(config, images, runtime)
+
+
+FAMILY = WordsFamily()
+"""For ``training.registry``."""
