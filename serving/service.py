@@ -9,6 +9,8 @@ from typing import Any
 
 from quartet import __version__
 from serving.accounting import OK, Accounting
+from serving.caption_types import CaptionAnswer, CaptionRequest, VideoRequest, VideoResponse
+from serving.captioning import Captioning
 from serving.classification import classify_images
 from serving.errors import QueueFull, ServingError
 from serving.generation import Generation
@@ -72,6 +74,7 @@ class InferenceService:
         )
         self._sessions = TextSessions(parts.repository, self._accounting, parts.sessions)
         self._generation = Generation(parts.repository, self._sessions, self._accounting)
+        self._captioning = Captioning(parts.repository, self._accounting)
         self._draining = False
         parts.metrics.ready.set_function(lambda: float(self.ready()))
         parts.metrics.sessions.set_function(self._sessions.count)
@@ -198,6 +201,23 @@ class InferenceService:
             results=results,
             timings=timings,
         )
+
+    async def caption(self, request: CaptionRequest) -> CaptionAnswer:
+        """Begin to say what pictures show. Whatever can be refused is refused before this returns.
+
+        The caller iterates to the end or closes the answer: until then the request is in flight.
+
+        Raises:
+            NotSupported: the model does not caption pictures.
+            InvalidInput, PayloadTooLarge: an option, which the text begins with, or a picture is at
+                fault; of several pictures the text says which.
+            ServingError: as ``infer``.
+        """
+        return await self._captioning.caption(request)
+
+    async def caption_video(self, request: VideoRequest) -> VideoResponse:
+        """Say what each scene of a video shows. Raises as ``caption``."""
+        return await self._captioning.caption_video(request)
 
     async def generate(self, request: GenerateRequest) -> GeneratedText:
         """Begin to write text. Whatever can be refused is refused before this returns.
