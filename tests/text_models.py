@@ -24,15 +24,14 @@ from quartet.artifact import (
 from quartet.generation import TextGenerationTask
 from training.export.files import write_graphs
 from training.export.predict import Arrays, Predict
-from training.text.graphs.build import GeneratorGraphs, build_graphs
-from training.text.graphs.goldens import ROWS, draw_inputs, graph_step
-from training.text.graphs.products import Precision
+from training.graphs.build import GeneratorGraphs
+from training.graphs.goldens import ROWS, draw_inputs, graph_step
+from training.graphs.products import Precision
+from training.graphs.weights import GATES, Floats, RecurrentLayer
+from training.text.graphs.build import build_graphs
 from training.text.graphs.weights import (
-    GATES,
     CausalConvolution,
     ConvolutionalWeights,
-    Floats,
-    RecurrentLayer,
     RecurrentWeights,
     ResidualBlock,
     Weights,

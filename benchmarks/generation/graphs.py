@@ -21,13 +21,15 @@ from quartet.generation import ALTERNATIVES, REPETITION_PENALTY, TOKEN, TOP_P, U
 from training.export.engine import onnx_predict
 from training.export.format import IR_VERSION, OPSET
 from training.export.predict import Arrays, Predict
-from training.text.graphs.build import GeneratorGraphs, build_graphs
-from training.text.graphs.builder import FLOAT, INT64, GraphBuilder, Value
-from training.text.graphs.network import BATCH, Head
-from training.text.graphs.products import Precision, make_arithmetic
+from training.graphs.build import GeneratorGraphs
+from training.graphs.builder import FLOAT, INT64, GraphBuilder, Value
+from training.graphs.network import BATCH, Head
+from training.graphs.products import Precision, make_arithmetic
+from training.graphs.reference import neutral_controls
+from training.graphs.weights import GATES, Floats, RecurrentLayer
+from training.text.graphs.build import build_graphs
 from training.text.graphs.recurrent import RecurrentNetwork
-from training.text.graphs.reference import neutral_controls
-from training.text.graphs.weights import GATES, Floats, RecurrentLayer, RecurrentWeights
+from training.text.graphs.weights import RecurrentWeights
 
 STEPS = 16
 SCORES = "scores"

@@ -24,7 +24,7 @@ from serving.token_scheduler import BeamSearch, Floats, Job, Row
 from serving.workers import WorkerPool
 from tests.generation_sinks import RecordingSearch, RecordingSink
 from tests.text_models import VOCABULARY, CellName, make_text_model
-from training.text.graphs.products import Precision
+from training.graphs.products import Precision
 
 SLOTS = 10
 CROWD = SlotRules(slots=SLOTS, lanes=2, steps=7, prefill_chunk=5, prefill_rows=3)

@@ -30,13 +30,14 @@ from tests.text_models import CellName, predict_with, random_weights, zero_state
 from training.export.engine import onnx_predict
 from training.export.parity import FLOAT32, Tolerance
 from training.export.predict import Arrays, Predict, take_rows
+from training.graphs.build import GeneratorGraphs
+from training.graphs.goldens import draw_inputs, graph_step
+from training.graphs.products import Precision
+from training.graphs.proof import BATCH_SIZES, Pair, check_graphs
 from training.text.config import TextModelConfig
 from training.text.conversion import weights_of
-from training.text.graphs.build import GeneratorGraphs, build_graphs
-from training.text.graphs.goldens import draw_inputs, graph_step
-from training.text.graphs.products import Precision
+from training.text.graphs.build import build_graphs
 from training.text.model import CharModel
-from training.text.proof import BATCH_SIZES, Pair, check_graphs
 from training.text.torch_reference import TorchReference
 
 SYMBOLS, ROWS, STEPS, TIME = 41, 64, 16, 12

@@ -19,10 +19,11 @@ from quartet.generation import (
 )
 from quartet.philox import uniforms
 from training.export.engine import onnx_predict
+from training.graphs.build import GeneratorGraphs
+from training.graphs.reference import neutral_controls
 from training.text.config import CellName, TextConfig
 from training.text.conversion import weights_of
-from training.text.graphs.build import GeneratorGraphs, build_graphs
-from training.text.graphs.reference import neutral_controls
+from training.text.graphs.build import build_graphs
 from training.text.model import CharModel, build_model
 from training.text.samples import SampleRequest, sample
 

@@ -5,12 +5,10 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor, nn
 
+from training.graphs.weights import Cell, Floats, RecurrentLayer
 from training.text.graphs.weights import (
     CausalConvolution,
-    Cell,
     ConvolutionalWeights,
-    Floats,
-    RecurrentLayer,
     RecurrentWeights,
     ResidualBlock,
     Weights,

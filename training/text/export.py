@@ -18,16 +18,18 @@ from training.export.model_config import generator_config_text
 from training.export.parity import FLOAT32, Tolerance
 from training.export.spec import CardFacts, Metric, Variant
 from training.export.timing import Comparison, compare_speed
+from training.graphs.build import GeneratorGraphs
+from training.graphs.goldens import ROWS, draw_inputs, graph_step
+from training.graphs.products import Precision
+from training.graphs.proof import BATCH_SIZES, Pair, check_graphs, make_goldens
+from training.graphs.reference import neutral_controls
 from training.runtime import one_thread
 from training.text import card
 from training.text.conversion import weights_of
 from training.text.data import UNKNOWN
 from training.text.evaluation import TextEvaluation, card_section
-from training.text.graphs.build import GeneratorGraphs, build_graphs
-from training.text.graphs.goldens import ROWS, draw_inputs, graph_step
-from training.text.graphs.products import Precision
-from training.text.graphs.reference import neutral_controls
-from training.text.proof import BATCH_SIZES, Pair, check_graphs, make_goldens, stream_loss
+from training.text.graph_loss import stream_loss
+from training.text.graphs.build import build_graphs
 from training.text.samples import begin_symbol
 from training.text.streams import cut_streams
 from training.text.torch_reference import TorchReference

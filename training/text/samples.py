@@ -13,8 +13,8 @@ import torch
 
 from quartet.generation import TEMPERATURE, TOP_K, TOP_P
 from quartet.philox import uniforms
+from training.graphs.reference import Ids, draw, neutral_controls
 from training.text.data import encode
-from training.text.graphs.reference import Ids, draw, neutral_controls
 from training.text.model import CharModel
 
 TEMPERATURES = (0.5, 0.8, 1.0)

@@ -13,8 +13,8 @@ from quartet.generation import (
     UNIFORM,
 )
 from training.export.predict import Arrays
-from training.text.graphs.reference import Ids, draw
-from training.text.graphs.weights import Floats
+from training.graphs.reference import Ids, draw
+from training.graphs.weights import Floats
 from training.text.model import CharModel
 from training.text.tcn import TemporalConvNet
 

@@ -23,7 +23,7 @@ from serving.session import OnnxSession, SessionOptions
 from serving.state_table import Blocks, HostStateTable, StateTable
 from serving.token_scheduler import DecodeRun, Move, PrefillRun, RowState, RunResult
 from tests.text_models import VOCABULARY, make_text_model
-from training.text.graphs.products import Precision
+from training.graphs.products import Precision
 
 CPU = Device("cpu", "a test")
 SLOTS = 12

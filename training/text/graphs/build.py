@@ -1,31 +1,11 @@
-"""From weights to the two graphs and the declaration of their states."""
+"""From the weights of a character model to its graphs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import onnx
-from onnx import GraphProto, helper
-
-from quartet.generation import StatePair
-from training.export.format import IR_VERSION, OPSET
-from training.text.graphs.builder import GraphBuilder
+from training.graphs.build import GeneratorGraphs, assemble
+from training.graphs.network import Head, Network
+from training.graphs.products import Arithmetic, Float32, Precision, make_arithmetic
 from training.text.graphs.convolutional import ConvolutionalNetwork
-from training.text.graphs.decode import build_decode, counts_spec
-from training.text.graphs.network import Head, Network
-from training.text.graphs.prefill import build_prefill
-from training.text.graphs.products import Arithmetic, Float32, Precision, make_arithmetic
 from training.text.graphs.recurrent import RecurrentNetwork
 from training.text.graphs.weights import ConvolutionalWeights, Weights
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeneratorGraphs:
-    """A generator with its weights inside both graphs. They share their weights by name."""
-
-    decode: onnx.ModelProto
-    prefill: onnx.ModelProto
-    states: tuple[StatePair, ...]
-    """What a declaration says of them."""
 
 
 def build_graphs(weights: Weights, precision: Precision) -> GeneratorGraphs:
@@ -40,13 +20,8 @@ def build_graphs(weights: Weights, precision: Precision) -> GeneratorGraphs:
             "the inputs of these convolutions have no such bound"
         )
     arithmetic = make_arithmetic(precision)
-    network = _network(weights, arithmetic)
-    head = Head(weights.head, weights.head_bias, arithmetic)
-    states = (*network.states, counts_spec(weights.symbols))
-    return GeneratorGraphs(
-        decode=_model(build_decode, network, head),
-        prefill=_model(build_prefill, network, head),
-        states=tuple(StatePair(input=spec.name, output=spec.output) for spec in states),
+    return assemble(
+        _network(weights, arithmetic), Head(weights.head, weights.head_bias, arithmetic)
     )
 
 
@@ -54,17 +29,3 @@ def _network(weights: Weights, arithmetic: Arithmetic) -> Network:
     if isinstance(weights, ConvolutionalWeights):
         return ConvolutionalNetwork(weights, Float32())
     return RecurrentNetwork(weights, arithmetic)
-
-
-def _model(
-    build: Callable[[GraphBuilder, Network, Head], GraphProto], network: Network, head: Head
-) -> onnx.ModelProto:
-    builder = GraphBuilder()
-    graph = build(builder, network, head)
-    graph.initializer.extend(builder.initializers())
-    return helper.make_model(
-        graph,
-        ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        producer_name="quartet",
-    )

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from training.text.graphs.builder import FLOAT, GraphBuilder
-from training.text.graphs.network import BATCH, Carried, Reading, StateSpec
-from training.text.graphs.products import Arithmetic, Matrix
+from training.graphs.builder import FLOAT, GraphBuilder
+from training.graphs.network import BATCH, Carried, Reading, StateSpec
+from training.graphs.products import Arithmetic, Matrix
 from training.text.graphs.weights import CausalConvolution, ConvolutionalWeights
 
 

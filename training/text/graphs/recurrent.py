@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from training.text.graphs.builder import FLOAT, INT64, GraphBuilder, Value
-from training.text.graphs.cells import LayerState, RecurrentStep
-from training.text.graphs.network import BATCH, Carried, Reading, StateSpec, rows_at
-from training.text.graphs.products import Arithmetic
+from training.graphs.builder import FLOAT, INT64, GraphBuilder, Value
+from training.graphs.cells import LayerState, RecurrentStep
+from training.graphs.network import BATCH, Carried, Reading, StateSpec, rows_at
+from training.graphs.products import Arithmetic
 from training.text.graphs.weights import RecurrentWeights
 
 HIDDEN, CELL = "hidden", "cell"

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.text.graphs.builder import FLOAT, GraphBuilder
-from training.text.graphs.network import BATCH, Carried
-from training.text.graphs.products import Arithmetic, JointMatrix, Matrix
-from training.text.graphs.weights import Cell, Floats, RecurrentLayer
+from training.graphs.builder import FLOAT, GraphBuilder
+from training.graphs.network import BATCH, Carried
+from training.graphs.products import Arithmetic, JointMatrix, Matrix
+from training.graphs.weights import Cell, Floats, RecurrentLayer
 
 _LSTM_ORDER = (0, 1, 3, 2)
 """i, f, g, o -> i, f, o, g."""

@@ -25,8 +25,8 @@ from quartet.generation import (
     TOP_K,
     TOP_P,
 )
-from training.text.graphs.builder import BOOL, FLOAT, INT64, Dimension, GraphBuilder, Value
-from training.text.graphs.network import BATCH
+from training.graphs.builder import BOOL, FLOAT, INT64, Dimension, GraphBuilder, Value
+from training.graphs.network import BATCH
 
 CONTROLS = (
     Value(TEMPERATURE, FLOAT, (BATCH,)),

@@ -28,8 +28,8 @@ from quartet.generation import (
 )
 from training.export.errors import ExportError
 from training.export.predict import Arrays, Predict
-from training.text.graphs.reference import Ids, drawing_weights, neutral_controls
-from training.text.graphs.weights import Floats
+from training.graphs.reference import Ids, drawing_weights, neutral_controls
+from training.graphs.weights import Floats
 
 ROWS, TIME, STEPS = 8, 12, 16
 DISTURBANCE = 0.02

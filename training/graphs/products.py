@@ -20,8 +20,8 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from training.text.graphs.builder import FLOAT, INT32, UINT8, GraphBuilder
-from training.text.graphs.weights import Floats
+from training.graphs.builder import FLOAT, INT32, UINT8, GraphBuilder
+from training.graphs.weights import Floats
 
 Precision = Literal["float32", "int8"]
 STATE_SCALE = 1.0 / 127.0

@@ -11,15 +11,13 @@ from tests.text_models import predict_with, random_weights
 from training.export.errors import ExportError
 from training.export.parity import FLOAT32
 from training.export.predict import Arrays, Predict
+from training.graphs.goldens import ROWS, GeneratorInputs, draw_inputs
+from training.graphs.proof import Pair, check_graphs, make_goldens
 from training.text.config import TextModelConfig
 from training.text.conversion import weights_of
 from training.text.graphs.build import build_graphs
-from training.text.graphs.goldens import ROWS, GeneratorInputs, draw_inputs
 from training.text.graphs.weights import RecurrentWeights
 from training.text.model import CharModel
-from training.text.proof import Pair, check_graphs, make_goldens, stream_loss
-from training.text.streams import cut_streams
-from training.text.streams import stream_loss as torch_stream_loss
 from training.text.torch_reference import TorchReference
 
 SYMBOLS = 20
@@ -145,19 +143,6 @@ def test_goldens_are_those_of_the_reference(model: CharModel, inputs: GeneratorI
     }
     # The tolerance admits no other symbol.
     assert golden.atol + golden.rtol * SYMBOLS < 1
-
-
-def test_stream_loss_is_that_of_training(model: CharModel) -> None:
-    ids = torch.from_numpy(np.random.default_rng(1).integers(0, SYMBOLS, 331))
-    inputs, targets = cut_streams(ids, 4)
-    total = stream_loss(
-        graphs_of(lstm_weights(model)).prefill,
-        TorchReference(model).zeros(len(inputs)),
-        (inputs.numpy(), targets.numpy()),
-        piece=17,
-    )
-    # float32 sums of some hundred terms in another order.
-    assert total / (len(ids) - 1) == pytest.approx(torch_stream_loss(model, ids, 4), rel=1e-5)
 
 
 def test_weights_of_all_layers_differ() -> None:

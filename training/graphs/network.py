@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from training.text.graphs.builder import FLOAT, Dimension, GraphBuilder, Value
-from training.text.graphs.products import Arithmetic, Matrix
-from training.text.graphs.weights import Floats
+from training.graphs.builder import FLOAT, Dimension, GraphBuilder, Value
+from training.graphs.products import Arithmetic, Matrix
+from training.graphs.weights import Floats
 
 BATCH = "batch"
 """Name of the axis of rows."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.text.graphs.products import WEIGHT_LIMIT, quantize_columns
+from training.graphs.products import WEIGHT_LIMIT, quantize_columns
 
 
 def test_weights_have_seven_bits_and_a_scale_for_each_column() -> None:

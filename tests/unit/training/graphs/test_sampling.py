@@ -27,12 +27,12 @@ from quartet.generation import (
 from tests.text_models import predict_with
 from training.export.format import IR_VERSION, OPSET, check
 from training.export.predict import Predict
-from training.text.graphs.builder import GraphBuilder
-from training.text.graphs.decode import build_decode
-from training.text.graphs.network import Carried, Head, Reading, StateSpec
-from training.text.graphs.products import Float32
-from training.text.graphs.reference import drawing_weights, neutral_controls
-from training.text.graphs.weights import Floats
+from training.graphs.builder import GraphBuilder
+from training.graphs.decode import build_decode
+from training.graphs.network import Carried, Head, Reading, StateSpec
+from training.graphs.products import Float32
+from training.graphs.reference import drawing_weights, neutral_controls
+from training.graphs.weights import Floats
 
 SYMBOLS, CASES = 9, 32
 

@@ -11,9 +11,9 @@ from quartet.generation import (
     TOP_TOKENS,
     UNIFORM,
 )
-from training.text.graphs.builder import FLOAT, INT64, GraphBuilder, Value
-from training.text.graphs.network import BATCH, Head, Network, StateSpec
-from training.text.graphs.sampling import CONTROLS, Sampler, alternatives, mark
+from training.graphs.builder import FLOAT, INT64, GraphBuilder, Value
+from training.graphs.network import BATCH, Head, Network, StateSpec
+from training.graphs.sampling import CONTROLS, Sampler, alternatives, mark
 
 STEPS = "steps"
 

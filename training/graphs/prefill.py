@@ -3,10 +3,10 @@
 from onnx import GraphProto
 
 from quartet.generation import LENGTH, LOG_PROBABILITIES, TOKENS
-from training.text.graphs.builder import FLOAT, INT64, GraphBuilder, Value
-from training.text.graphs.decode import counts_spec
-from training.text.graphs.network import BATCH, Head, Network, Reading
-from training.text.graphs.sampling import mark
+from training.graphs.builder import FLOAT, INT64, GraphBuilder, Value
+from training.graphs.decode import counts_spec
+from training.graphs.network import BATCH, Head, Network, Reading
+from training.graphs.sampling import mark
 
 TIME = "time"
 

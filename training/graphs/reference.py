@@ -14,8 +14,8 @@ from quartet.generation import (
     TOP_K,
     TOP_P,
 )
-from training.text.graphs.sampling import MIN_TEMPERATURE
-from training.text.graphs.weights import Floats
+from training.graphs.sampling import MIN_TEMPERATURE
+from training.graphs.weights import Floats
 
 Ids = npt.NDArray[np.int64]
 Controls = Mapping[str, npt.NDArray[Any]]
