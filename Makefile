@@ -25,13 +25,13 @@ help: ## show the targets
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# Stamps: the base install serves and has no torch; the full one trains, tests and checks.
+# Stamps: the base install serves, MP4 too, and has no torch; the full one trains, tests and checks.
 $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[video]'
 	@touch $@
 
 $(VENV)/.full: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[train,dev]'
+	$(PIP) --editable '.[train,dev,video]'
 	@touch $@ $(VENV)/.base
 
 # Both builds install the same Python package, so the CPU one has to go before the CUDA one comes.

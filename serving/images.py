@@ -5,18 +5,12 @@ five formats are read and no other decoder is reachable, and every fault is an I
 PayloadTooLarge whose text says what was wrong and what was expected.
 """
 
-import io
 import struct
-import threading
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image
 
 from quartet.artifact import ImageSpec
 from quartet.config import ConfigError
@@ -24,43 +18,12 @@ from serving.digits import to_mnist_form
 from serving.errors import InvalidInput, PayloadTooLarge
 from serving.image_formats import EXPECTED, sniff_format
 from serving.ink import WORKING_SIDE
+from serving.picture_modes import flatten
+from serving.pillow_files import DAMAGE, open_file, reason, upright
 from serving.types import Array
 
 _PILLOW_LIMIT = 89_478_485
 """Pixels from which on Pillow itself warns, and later refuses, at unrelated places."""
-
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OverflowError,
-    EOFError,
-    AttributeError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow's decoders raise on damaged files (found by fuzzing; it has no common base class)."""
-
-_TRANSPOSITIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF 2.32, section 4.6.4, tag 0x0112: what turns the stored picture upright."""
-
-_ORIENTATION_SOURCES = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
-
-_WARNINGS_LOCK = threading.Lock()
-"""``warnings.catch_warnings`` swaps the interpreter's one filter list, so only one at a time.
-What runs under the lock is pure Python that the GIL serialises anyway, never a decoder."""
 
 TINY_BYTES = 4096
 TINY_PIXELS = 32 * 32
@@ -107,21 +70,21 @@ def decode_image(data: bytes, limits: ImageLimits, spec: ImageSpec | None = None
     """
     kind = _checked_format(data, limits)
     try:
-        image = _open(data, kind)
-        _check_size(image.size, limits)
+        image = open_file(data, kind)
+        check_size(image.size, limits)
         if spec is not None:
             side = WORKING_SIDE // 2 if spec.fit == "digit" else 2 * max(spec.height, spec.width)
             image.draft(spec.mode, (side, side))
         image.load()
-        return _flatten(_upright(image))
+        return flatten(upright(image))
     except Image.DecompressionBombError as error:
         raise PayloadTooLarge(f"image is too large: {error}") from error
     except MemoryError as error:
         raise PayloadTooLarge(f"image is too large to decode, expected {EXPECTED}") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InvalidInput(
             f"image is a damaged or truncated {kind} file ({len(data)} bytes): "
-            f"{_reason(error)}; expected {EXPECTED}, whole"
+            f"{reason(error)}; expected {EXPECTED}, whole"
         ) from error
 
 
@@ -165,13 +128,8 @@ def _checked_format(data: bytes, limits: ImageLimits) -> str:
     return sniff_format(data)
 
 
-def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
-    """Read the header with the one decoder that ``kind`` names."""
-    with _quiet():
-        return Image.open(io.BytesIO(data), formats=(kind,))
-
-
-def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+def check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+    """Raise PayloadTooLarge if a picture of (width, height) ``size`` is over ``limits``."""
     width, height = size
     if width * height > limits.max_pixels:
         raise PayloadTooLarge(
@@ -182,62 +140,6 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
         raise PayloadTooLarge(
             f"image is {width} x {height}, a side may have at most {limits.max_side} pixels"
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Pillow's remarks on odd metadata away from the server's log."""
-    with _WARNINGS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; unreadable EXIF counts as none."""
-    if _ORIENTATION_SOURCES.isdisjoint(image.info):
-        return image
-    try:
-        with _quiet():
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _DAMAGE:
-        return image
-    method = _TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
-
-
-def _flatten(image: Image.Image) -> Image.Image:
-    """Bring any mode that the five formats have to ``L`` or ``RGB`` without transparency."""
-    if image.mode.startswith("I"):
-        return _from_16_bit(image)
-    if image.has_transparency_data:
-        return _without_transparency(image)
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    return image.convert("RGB")
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8 bits by scaling; Pillow's own conversion clips at 255."""
-    wide = np.clip(np.asarray(image), 0, 65_535).astype(np.uint32)
-    grey = ((wide + 128) // 257).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[wide == transparent] = 255
-    return Image.fromarray(grey)
-
-
-def _without_transparency(image: Image.Image) -> Image.Image:
-    layered = image.convert("RGBA")
-    alpha = layered.getchannel("A")
-    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-    # Not of `layered`: a conversion of RGBA to L weighs nothing, and L to L stays exact.
-    colour = layered.convert("RGB").convert(mode)
-    visible = alpha.point([0] * 128 + [255] * 128)
-    counts = np.asarray(colour.convert("L").histogram(mask=visible))
-    hidden_on_white = counts[:128].sum() < 0.01 * counts.sum()
-    flat = Image.new(mode, image.size, 0 if hidden_on_white else (255 if mode == "L" else "white"))
-    flat.paste(colour, mask=alpha)
-    return flat
 
 
 def _fit(image: Image.Image, spec: ImageSpec) -> Image.Image | Array:
@@ -284,9 +186,3 @@ def _normalise(pixels: Array, spec: ImageSpec) -> npt.NDArray[np.float32]:
     if spec.std:
         values /= np.asarray(spec.std, np.float32)
     return values
-
-
-def _reason(error: BaseException) -> str:
-    """The decoder's word for the fault, one line, without Pillow's object addresses."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return "the header cannot be read" if "cannot identify" in text else text[:200]
