@@ -132,7 +132,7 @@ class ImageCaptioningTask(GeneratorTask):
 TaskDeclaration = ClassificationTask | TextGenerationTask | ImageCaptioningTask
 """What a model may be for."""
 
-_TASKS: Mapping[str, type[ClassificationTask] | type[GeneratorTask]] = {
+_TASKS: Mapping[str, type[TaskDeclaration]] = {
     "image_classification": ClassificationTask,
     "image_captioning": ImageCaptioningTask,
     "text_generation": TextGenerationTask,

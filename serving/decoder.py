@@ -1,9 +1,9 @@
 """The engine of a generator: its two graphs, and the table of states beside them.
 
-A run takes its rows' states out of the table into memory that is bound to the graph, runs, and puts
-the new states back. They go back only after the run has succeeded, so a run that fails changes no
-row. Inputs and outputs are bound by address: nothing is copied that need not be, and on a device
-the states never leave it.
+A run takes its rows' states and constants out of the table into memory that is bound to the graph,
+runs, and puts the new states back. They go back only after the run has succeeded, so a run that
+fails changes no row. Inputs and outputs are bound by address: nothing is copied that need not be,
+and on a device the states never leave it.
 """
 
 import time
@@ -17,8 +17,10 @@ import onnxruntime
 
 from quartet.generation import (
     ALTERNATIVES,
+    ATTENTION,
     LENGTH,
     LOG_PROBABILITIES,
+    MINIMUM,
     TOKEN,
     TOKENS,
     TOP_K,
@@ -48,7 +50,8 @@ class _Workspace:
     before: Blocks
     after: Blocks
     shape: tuple[int, ...] = ()
-    """Rows and steps that ``inputs``, ``outputs`` and the states are bound for."""
+    """Rows, steps and places that ``inputs``, ``outputs`` and the states are bound for; no places
+    where attention is not wanted."""
     inputs: dict[str, Array] = field(default_factory=dict)
     outputs: dict[str, Array] = field(default_factory=dict)
 
@@ -75,7 +78,7 @@ class OnnxDecoder:
             decode: the graph that writes.
             prefill: the graph that reads.
             layout: what they have.
-            table: of ``layout.states``, in the memory that the sessions compute in.
+            table: of ``layout.row_specs``, in the memory that the sessions compute in.
             clock: seconds.
         """
         self._decode = decode
@@ -88,6 +91,7 @@ class OnnxDecoder:
         self._free: deque[_Workspace] = deque()
         self.slots = table.slots
         self.top = layout.top
+        self.places = layout.places
 
     def execute(self, run: Run) -> RunResult:
         """See ``StepEngine.execute``."""
@@ -120,30 +124,40 @@ class OnnxDecoder:
             raise InferenceFailed(f"a state to continue from does not fit: {error}") from error
 
     def _run_decode(self, run: DecodeRun, space: _Workspace) -> dict[str, Array]:
-        shape = run.uniform.shape
+        rows, steps = run.uniform.shape
+        shape = (rows, steps, self.places if run.attention else 0)
         is_new = space.shape != shape
         if is_new:
             space.inputs, space.outputs = self._decode_arrays(*shape)
             space.shape = shape
-        inputs = space.inputs
-        inputs[TOKEN][:] = run.token
-        inputs[ALTERNATIVES][:] = run.alternatives
-        inputs[UNIFORM][:] = run.uniform
-        for name, value_of in self._controls:
-            inputs[name][:] = [value_of(sampling) for sampling in run.sampling]
+        self._fill(space.inputs, run)
         if is_new or not self._on_host:
             # A device is given its inputs as they are at this moment.
-            for name, array in inputs.items():
+            for name, array in space.inputs.items():
                 space.decode.bind_cpu_input(name, array)
         if is_new:
-            _bind_states(space.decode, space, shape[0])
+            space.decode.clear_binding_outputs()
+            _bind_states(space.decode, space, rows)
             for name, array in space.outputs.items():
                 _bind_output(space.decode, name, array)
         self._decode.run_bound(space.decode)
-        wanted = space.outputs if run.alternatives.any() else (TOKENS, LOG_PROBABILITIES)
-        return {name: space.outputs[name].copy() for name in wanted}
+        unwanted = () if run.alternatives.any() else (TOP_TOKENS, TOP_LOG_PROBABILITIES)
+        outputs = space.outputs.items()
+        return {name: array.copy() for name, array in outputs if name not in unwanted}
 
-    def _decode_arrays(self, rows: int, steps: int) -> tuple[dict[str, Array], dict[str, Array]]:
+    def _fill(self, inputs: dict[str, Array], run: DecodeRun) -> None:
+        """Set the inputs of the decode graph, but the states."""
+        inputs[TOKEN][:] = run.token
+        inputs[ALTERNATIVES][:] = run.alternatives
+        inputs[UNIFORM][:] = run.uniform
+        if MINIMUM in inputs:
+            inputs[MINIMUM][:] = 0 if run.minimum is None else run.minimum
+        for name, value_of in self._controls:
+            inputs[name][:] = [value_of(sampling) for sampling in run.sampling]
+
+    def _decode_arrays(
+        self, rows: int, steps: int, places: int
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Memory for inputs and outputs of the decode graph, but the states."""
         inputs: dict[str, Array] = {
             TOKEN: np.empty(rows, np.int64),
@@ -152,12 +166,16 @@ class OnnxDecoder:
         }
         for name, _ in self._controls:
             inputs[name] = np.empty(rows, np.int64 if name == TOP_K else np.float32)
+        if self._layout.minimum:
+            inputs[MINIMUM] = np.empty(rows, np.int64)
         outputs: dict[str, Array] = {
             TOKENS: np.empty((rows, steps), np.int64),
             LOG_PROBABILITIES: np.empty((rows, steps), np.float32),
             TOP_TOKENS: np.empty((rows, steps, self.top), np.int64),
             TOP_LOG_PROBABILITIES: np.empty((rows, steps, self.top), np.float32),
         }
+        if places:
+            outputs[ATTENTION] = np.empty((rows, steps, places), np.float32)
         return inputs, outputs
 
     def _run_prefill(self, run: PrefillRun, space: _Workspace) -> dict[str, Array]:
@@ -170,9 +188,12 @@ class OnnxDecoder:
         if run.score:
             shape = (rows, time_steps, self._layout.symbols)
             outputs[LOG_PROBABILITIES] = np.empty(shape, np.float32)
-            _bind_output(binding, LOG_PROBABILITIES, outputs[LOG_PROBABILITIES])
+        if run.attention and self.places:
+            outputs[ATTENTION] = np.empty((rows, time_steps, self.places), np.float32)
+        for name, array in outputs.items():
+            _bind_output(binding, name, array)
         self._prefill.run_bound(binding)
-        # The scores are the caller's from here on; the binding would still point to them.
+        # These are the caller's from here on; the binding would still point to them.
         binding.clear_binding_outputs()
         return outputs
 
@@ -185,7 +206,7 @@ class OnnxDecoder:
                 self._decode.new_binding(),
                 self._prefill.new_binding(),
                 self._table.blocks(self.slots),
-                self._table.blocks(self.slots),
+                self._table.blocks(self.slots, self._table.states),
             )
 
 

@@ -1,4 +1,4 @@
-"""Rows of recurrent state in the memory of the device that the engine runs on.
+"""Rows of state and constants in the memory of the device that the engine runs on.
 
 Rows move by two tiny graphs, Gather and ScatterND, that ONNX Runtime runs on the device; the host
 sees indices alone. ScatterND writes into the table itself: its input and its output are bound to
@@ -17,7 +17,7 @@ import onnxruntime
 from quartet.config import ConfigError
 from serving.providers import Device
 from serving.session import OnnxSession, SessionOptions
-from serving.state_table import Block, Blocks, Index, StateSpec, StateTable
+from serving.state_table import Block, Blocks, Index, RowSpec, StateTable
 from serving.types import Array
 
 GRAPHS = Path(__file__).parent / "graphs"
@@ -44,9 +44,9 @@ class _Memory:
 
 
 class DeviceStateTable(StateTable):
-    """States in the device's memory."""
+    """States and constants in the device's memory."""
 
-    def __init__(self, specs: Sequence[StateSpec], slots: int, device: Device) -> None:
+    def __init__(self, specs: Sequence[RowSpec], slots: int, device: Device) -> None:
         """Set the memory aside and load the graphs.
 
         Raises:
@@ -63,17 +63,17 @@ class DeviceStateTable(StateTable):
         self._kind = device.kind
         self._gather = OnnxSession(GRAPHS / GATHER_FILE, device, SessionOptions())
         self._scatter = OnnxSession(GRAPHS / SCATTER_FILE, device, SessionOptions())
-        self._tables = self.blocks(slots)
+        self._tables = {block.spec.input: block for block in self.blocks(slots)}
 
     def take(self, slots: Sequence[int]) -> dict[str, Array]:
         """See ``StateTable.take``."""
         index = self._index(slots)
         taken = {}
-        for table in self._tables:
+        for table in self._tables.values():
             spec = table.spec
             array = np.empty((len(slots), *spec.shape), spec.dtype)
             if array.size:
-                self._gather_rows(_memory(table, self.slots), index, _host_memory(array))
+                self._gather_rows(self._table(spec), index, _host_memory(array))
             taken[spec.input] = array
         return taken
 
@@ -83,17 +83,22 @@ class DeviceStateTable(StateTable):
         checked = list(self._checked(slots, rows))
         if not slots:
             return
-        for table, (_, array) in zip(self._tables, checked, strict=True):
+        for spec, array in checked:
             contiguous = np.ascontiguousarray(array)
-            self._scatter_rows(_memory(table, self.slots), index, _host_memory(contiguous))
+            self._scatter_rows(self._table(spec), index, _host_memory(contiguous))
 
-    def copy(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+    def copy(
+        self,
+        sources: Sequence[int],
+        targets: Sequence[int],
+        specs: Sequence[RowSpec] | None = None,
+    ) -> None:
         """See ``StateTable.copy``."""
-        between = self.blocks(len(sources))
+        between = self.blocks(len(sources), specs)
         self.gather(sources, between)
         self.scatter(targets, between)
 
-    def blocks(self, rows: int) -> Blocks:
+    def blocks(self, rows: int, specs: Sequence[RowSpec] | None = None) -> Blocks:
         """See ``StateTable.blocks``."""
         return tuple(
             Block(
@@ -102,20 +107,23 @@ class DeviceStateTable(StateTable):
                     np.zeros((rows, *spec.shape), spec.dtype), self._kind, 0
                 ),
             )
-            for spec in self.specs
+            for spec in (self.specs if specs is None else specs)
         )
 
     def gather(self, slots: Sequence[int], blocks: Blocks) -> None:
         """See ``StateTable.gather``."""
         index = self._index(slots)
-        for table, block in zip(self._tables, blocks, strict=True):
-            self._gather_rows(_memory(table, self.slots), index, _memory(block, len(slots)))
+        for block in blocks:
+            self._gather_rows(self._table(block.spec), index, _memory(block, len(slots)))
 
     def scatter(self, slots: Sequence[int], blocks: Blocks) -> None:
         """See ``StateTable.scatter``."""
         index = self._index(slots)
-        for table, block in zip(self._tables, blocks, strict=True):
-            self._scatter_rows(_memory(table, self.slots), index, _memory(block, len(slots)))
+        for block in blocks:
+            self._scatter_rows(self._table(block.spec), index, _memory(block, len(slots)))
+
+    def _table(self, spec: RowSpec) -> _Memory:
+        return _memory(self._tables[spec.input], self.slots)
 
     def _gather_rows(self, table: _Memory, index: Index, rows: _Memory) -> None:
         """``rows[i] = table[index[i]]``."""
@@ -146,5 +154,5 @@ def _host_memory(array: Array) -> _Memory:
     return _Memory("cpu", array.ctypes.data, len(array), width)
 
 
-def _row_bytes(spec: StateSpec) -> int:
+def _row_bytes(spec: RowSpec) -> int:
     return int(np.prod(spec.shape, dtype=np.int64)) * spec.dtype.itemsize

@@ -1,7 +1,7 @@
 """A generator's declaration against its two graphs, before either runs.
 
-What the graphs must take and give is written in ``quartet.generation``. States are paired by the
-names that the model declares, never by their order or by likeness of names.
+What the graphs must take and give is written in ``quartet.generation``. States are paired, and
+constants found, by the names that the model declares, never by their order or by likeness of names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,11 @@ from typing import Protocol
 from quartet.config import ConfigError
 from quartet.generation import (
     ALTERNATIVES,
+    ATTENTION,
     FREQUENCY_PENALTY,
     LENGTH,
     LOG_PROBABILITIES,
+    MINIMUM,
     PRESENCE_PENALTY,
     REPETITION_PENALTY,
     TEMPERATURE,
@@ -24,10 +26,10 @@ from quartet.generation import (
     TOP_P,
     TOP_TOKENS,
     UNIFORM,
+    GeneratorTask,
     StatePair,
-    TextGenerationTask,
 )
-from serving.state_table import StateSpec
+from serving.state_table import RowSpec, StateSpec
 from serving.types import Datatype, TensorSpec
 
 FREE = -1
@@ -50,7 +52,11 @@ _DECODE_INPUTS: Mapping[str, _Want] = {
     ALTERNATIVES: _BATCH_IDS,
     UNIFORM: _STEPS,
 }
-_OPTIONAL_INPUTS: Mapping[str, _Want] = {PRESENCE_PENALTY: _BATCH, FREQUENCY_PENALTY: _BATCH}
+_OPTIONAL_INPUTS: Mapping[str, _Want] = {
+    PRESENCE_PENALTY: _BATCH,
+    FREQUENCY_PENALTY: _BATCH,
+    MINIMUM: _BATCH_IDS,
+}
 _DECODE_OUTPUTS: Mapping[str, _Want] = {
     TOKENS: _STEP_IDS,
     LOG_PROBABILITIES: _STEPS,
@@ -58,6 +64,16 @@ _DECODE_OUTPUTS: Mapping[str, _Want] = {
     TOP_LOG_PROBABILITIES: (Datatype.FP32, (FREE, FREE, FIXED)),
 }
 _PREFILL_INPUTS: Mapping[str, _Want] = {TOKENS: _STEP_IDS, LENGTH: _BATCH_IDS}
+_PREFILL_OUTPUTS: Mapping[str, _Want] = {LOG_PROBABILITIES: (Datatype.FP32, (FREE, FREE, FIXED))}
+_OPTIONAL_OUTPUTS: Mapping[str, _Want] = {ATTENTION: (Datatype.FP32, (FREE, FREE, FIXED))}
+"""Of both graphs."""
+_RESERVED = (
+    _DECODE_INPUTS.keys()
+    | _OPTIONAL_INPUTS.keys()
+    | _DECODE_OUTPUTS.keys()
+    | _PREFILL_INPUTS.keys()
+    | _OPTIONAL_OUTPUTS.keys()
+)
 CONTROLS = frozenset(
     (TEMPERATURE, TOP_K, TOP_P, REPETITION_PENALTY, PRESENCE_PENALTY, FREQUENCY_PENALTY)
 )
@@ -77,22 +93,33 @@ class GeneratorLayout:
 
     states: tuple[StateSpec, ...]
     """In the order of the declaration."""
+    constants: tuple[RowSpec, ...] = ()
+    """As ``states``."""
     controls: frozenset[str]
     """Fields of ``Sampling`` that the decode graph heeds; the others have no effect."""
     top: int
     """Alternatives offered at each step."""
     symbols: int
     """Of the vocabulary."""
+    places: int = 0
+    """Of the attention; 0: the network has none."""
+    minimum: bool = False
+    """Whether the decode graph can be kept from drawing stop symbols."""
+
+    @property
+    def row_specs(self) -> tuple[RowSpec, ...]:
+        """What a table holds of each row."""
+        return (*self.states, *self.constants)
 
 
-def check_generator(task: TextGenerationTask, decode: Graph, prefill: Graph) -> GeneratorLayout:
+def check_generator(task: GeneratorTask, decode: Graph, prefill: Graph) -> GeneratorLayout:
     """Compare ``task`` with both graphs.
 
     Raises:
         ConfigError: a tensor is missing, of another type or shape than it must be, or one that
             nobody declared; the text names the graph, the tensor, what was found and expected.
     """
-    _check_names(task.states)
+    _check_names(task)
     symbols = len(task.vocabulary)
     inputs, outputs = (_Tensors("decode", *both) for both in _kinds(decode))
     read_inputs, read_outputs = (_Tensors("prefill", *both) for both in _kinds(prefill))
@@ -100,7 +127,9 @@ def check_generator(task: TextGenerationTask, decode: Graph, prefill: Graph) -> 
     inputs.check(_OPTIONAL_INPUTS, optional=True)
     outputs.check(_DECODE_OUTPUTS)
     read_inputs.check(_PREFILL_INPUTS)
-    read_outputs.check({LOG_PROBABILITIES: (Datatype.FP32, (FREE, FREE, FIXED))})
+    read_outputs.check(_PREFILL_OUTPUTS)
+    for tensors in (outputs, read_outputs):
+        tensors.check(_OPTIONAL_OUTPUTS, optional=True)
     _check_symbols(symbols, read_outputs[LOG_PROBABILITIES])
     states = tuple(_state(pair, inputs) for pair in task.states)
     for state in states:
@@ -109,15 +138,22 @@ def check_generator(task: TextGenerationTask, decode: Graph, prefill: Graph) -> 
             (read_inputs, state.input),
             (read_outputs, state.output),
         ):
-            tensors.check_state(name, inputs[state.input])
-    declared = {name for pair in task.states for name in (pair.input, pair.output)}
-    for tensors in (inputs, outputs, read_inputs, read_outputs):
-        tensors.check_nothing_else(declared)
+            tensors.check_like(name, inputs[state.input])
+    constants = tuple(_constant(name, inputs) for name in task.constants)
+    for constant in constants:
+        read_inputs.check_like(constant.input, inputs[constant.input])
+    for tensors in (inputs, read_inputs):
+        tensors.check_nothing_else({*(pair.input for pair in task.states), *task.constants})
+    for tensors in (outputs, read_outputs):
+        tensors.check_nothing_else({pair.output for pair in task.states})
     return GeneratorLayout(
         states=states,
+        constants=constants,
         controls=CONTROLS & inputs.by_name.keys(),
         top=_top(outputs, symbols),
         symbols=symbols,
+        places=_places(outputs, read_outputs),
+        minimum=MINIMUM in inputs.by_name,
     )
 
 
@@ -148,12 +184,12 @@ class _Tensors:
                     f"expected {_shown(datatype, shape)}"
                 )
 
-    def check_state(self, name: str, wanted: TensorSpec) -> None:
-        """Compare with the same state's input of the decode graph."""
+    def check_like(self, name: str, wanted: TensorSpec) -> None:
+        """Compare with the same state's or constant's input of the decode graph."""
         spec = self[name]
         if spec.datatype is not wanted.datatype or spec.shape != wanted.shape:
             raise ConfigError(
-                f"{self._where} {name!r} is {_shown(spec.datatype, spec.shape)}, but the state's "
+                f"{self._where} {name!r} is {_shown(spec.datatype, spec.shape)}, but "
                 f"input {wanted.name!r} of the decode graph is "
                 f"{_shown(wanted.datatype, wanted.shape)}"
             )
@@ -163,7 +199,7 @@ class _Tensors:
         left = sorted(self.by_name.keys() - self._expected - declared)
         if left:
             raise ConfigError(
-                f"{self._where} {left[0]!r} is no declared state and not part of a generator; "
+                f"{self._where} {left[0]!r} is not declared and not part of a generator; "
                 f"declared are {sorted(declared)}"
             )
 
@@ -172,17 +208,16 @@ def _kinds(graph: Graph) -> tuple[tuple[str, Sequence[TensorSpec]], ...]:
     return ("input", graph.inputs), ("output", graph.outputs)
 
 
-def _check_names(pairs: Sequence[StatePair]) -> None:
-    reserved = {*_DECODE_INPUTS, *_OPTIONAL_INPUTS, *_DECODE_OUTPUTS, *_PREFILL_INPUTS}
-    for kind, names in (
-        ("input", [pair.input for pair in pairs]),
-        ("output", [pair.output for pair in pairs]),
-    ):
+def _check_names(task: GeneratorTask) -> None:
+    inputs = [*(pair.input for pair in task.states), *task.constants]
+    outputs = [pair.output for pair in task.states]
+    for kind, names in (("input", inputs), ("output", outputs)):
         for name in names:
-            if name in reserved:
-                raise ConfigError(f"states: {kind} {name!r} is the name of another tensor")
+            field = "constants" if kind == "input" and name in task.constants else "states"
+            if name in _RESERVED:
+                raise ConfigError(f"{field}: {kind} {name!r} is the name of another tensor")
             if names.count(name) > 1:
-                raise ConfigError(f"states: {kind} {name!r} is declared {names.count(name)} times")
+                raise ConfigError(f"{field}: {kind} {name!r} is declared {names.count(name)} times")
 
 
 def _state(pair: StatePair, inputs: _Tensors) -> StateSpec:
@@ -196,6 +231,32 @@ def _state(pair: StatePair, inputs: _Tensors) -> StateSpec:
     return StateSpec(
         input=pair.input, output=pair.output, dtype=spec.datatype.dtype, shape=spec.shape[1:]
     )
+
+
+def _constant(name: str, inputs: _Tensors) -> RowSpec:
+    spec = inputs[name]
+    if (
+        spec.datatype is not Datatype.FP32
+        or spec.shape[:1] != (FREE,)
+        or any(size < 1 for size in spec.shape[1:])
+    ):
+        raise ConfigError(
+            f"decode graph: input {name!r} is {_shown(spec.datatype, spec.shape)}, expected a "
+            "constant: FP32 [-1, ...] whose first axis alone is free"
+        )
+    return RowSpec(input=name, dtype=spec.datatype.dtype, shape=spec.shape[1:])
+
+
+def _places(decode: _Tensors, prefill: _Tensors) -> int:
+    """Of the attention, which both graphs have or none."""
+    found = [tensors.by_name.get(ATTENTION) for tensors in (decode, prefill)]
+    decode_places, prefill_places = (0 if spec is None else spec.shape[-1] for spec in found)
+    if decode_places != prefill_places:
+        raise ConfigError(
+            f"output {ATTENTION!r} has {decode_places} places in the decode graph and "
+            f"{prefill_places} in the prefill graph, expected the same number, or none in both"
+        )
+    return decode_places
 
 
 def _check_symbols(symbols: int, scores: TensorSpec) -> None:

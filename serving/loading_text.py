@@ -49,6 +49,9 @@ def load_generator(source: VersionSource, task: TextGenerationTask) -> LoadedMod
     rules = _rules(source, task)
     prefill = source.open_beside(PREFILL_FILE)
     layout = check_generator(task, source.session, prefill)
+    if layout.constants:
+        names = [spec.input for spec in layout.constants]
+        raise ConfigError(f"constants: {names} are declared, but nothing gives a text any")
     table = _table(source, layout, rules)
     decoder = OnnxDecoder(source.session, prefill, layout, table)
     proof = _prove(source, prefill, rules)
@@ -156,8 +159,8 @@ def _table(source: VersionSource, layout: GeneratorLayout, rules: SlotRules) -> 
     """In the memory that the graphs compute in."""
     device = source.engines.device
     if device.kind == "cuda":
-        return DeviceStateTable(layout.states, rules.slots, device)
-    return HostStateTable(layout.states, rules.slots)
+        return DeviceStateTable(layout.row_specs, rules.slots, device)
+    return HostStateTable(layout.row_specs, rules.slots)
 
 
 def _prove(source: VersionSource, prefill: OnnxSession, rules: SlotRules) -> str:

@@ -36,8 +36,8 @@ class PromptScores:
         self._failed = failed
         self._scored: list[Symbol] = []
 
-    def read(self, log_probabilities: Floats) -> None:
-        """See ``RowSink.read``."""
+    def read(self, log_probabilities: Floats, attention: Floats | None) -> None:
+        """See ``RowSink.read``; of the attention nothing is kept."""
         begin = len(self._scored)
         targets = self._targets[begin : begin + len(log_probabilities)]
         if not len(targets):

@@ -103,6 +103,8 @@ class SearchUnit(Unit):
     search: BeamSearch
     tokens: tuple[int, ...] = field(init=False)
     """Last symbol of each live beam, not read yet."""
+    _furnished: set[int] = field(default_factory=set, init=False)
+    """Slots that hold the search's constants."""
 
     def __post_init__(self) -> None:
         self.tokens = self.prompt[-1:]
@@ -117,13 +119,8 @@ class SearchUnit(Unit):
         """One a live beam."""
         return len(self.tokens)
 
-    @property
-    def alternatives(self) -> int:
-        """Candidates wanted of each beam."""
-        return self.search.top
-
     def branch(self, beams: Beams) -> None:
-        """Let ``beams`` live on.
+        """Let ``beams`` live on, after a run that took all live beams one step.
 
         The first beam that extends a parent stays in its slot; each further one gets the slot of a
         beam that died, or an unused one. So no slot is both read and written.
@@ -139,6 +136,8 @@ class SearchUnit(Unit):
             )
         if not all(0 <= parent < self.rows for parent in parents):
             raise ValueError(f"beams {parents} are extended, but {self.rows} live")
+        # Only now is it known that the moves of that run were made.
+        self._furnished.update(self.slots[: self.rows])
         extended = {self.slots[parent] for parent in parents}
         unused = [slot for slot in self.slots if slot not in extended]
         places, moves = [], []
@@ -149,7 +148,8 @@ class SearchUnit(Unit):
                 places.append(source)
             else:
                 places.append(slot := unused.pop())
-                moves.append(Move(slot=slot, source=source))
+                constants = slot not in self._furnished
+                moves.append(Move(slot=slot, source=source, constants=constants))
         self.slots = places + unused
         self.tokens = tokens
         self.pending = tuple(moves)
@@ -182,10 +182,20 @@ class Reading:
     @property
     def scored(self) -> bool:
         """Whether anyone wants the log-probabilities."""
-        return any(
-            isinstance(unit, RowUnit) and unit.row.score_prompt and unit.phase is not Phase.OVER
+        return bool(self.scorers())
+
+    @property
+    def attended(self) -> bool:
+        """Whether anyone wants the attention."""
+        return any(unit.row.attention for unit in self.scorers())
+
+    def scorers(self) -> list["RowUnit"]:
+        """Members that want to know what the model thinks of the prompt."""
+        return [
+            unit
             for unit in self.members
-        )
+            if isinstance(unit, RowUnit) and unit.row.score_prompt and unit.phase is not Phase.OVER
+        ]
 
     def chunk(self, size: int) -> tuple[int, ...]:
         """The next symbols, at most ``size``."""

@@ -139,7 +139,12 @@ class SlotScheduler:
             assert reading is not None
             reading.done += length
             if run.score and result.log_probabilities is not None and length:
-                self._score(reading, result.log_probabilities[row, :length])
+                attention = result.attention
+                self._score(
+                    reading,
+                    result.log_probabilities[row, :length],
+                    None if attention is None else attention[row, :length],
+                )
             finished = reading.finished and unit.phase is not Phase.OVER
             if finished and unit.phase is Phase.REREADING:
                 unit.reading, unit.phase = None, Phase.SETTLING
@@ -149,12 +154,13 @@ class SlotScheduler:
             else:
                 self._lives.put_back(unit)
 
-    def _score(self, reading: Reading, log_probabilities: Floats) -> None:
+    def _score(self, reading: Reading, log_probabilities: Floats, attention: Floats | None) -> None:
         """Give the prompt's scores to all who want them."""
-        for unit in list(reading.members):
-            if isinstance(unit, RowUnit) and unit.row.score_prompt and unit.phase is not Phase.OVER:
+        for unit in reading.scorers():
+            row = unit.row
+            if unit.phase is not Phase.OVER:  # a sink may have ended any of them
                 try:
-                    unit.row.sink.read(log_probabilities)
+                    row.sink.read(log_probabilities, attention if row.attention else None)
                 except Exception:  # noqa: BLE001  logged there; other rows go on
                     self._lives.sink_raised(unit)
 
@@ -177,7 +183,7 @@ class SlotScheduler:
 
     def _write(self, unit: RowUnit, row: int, result: RunResult, now: float) -> None:
         """Give a row what was drawn for it."""
-        drawn = drawn_of(result, row, unit.row.alternatives)
+        drawn = drawn_of(result, row, unit.row)
         steps = len(drawn.tokens)
         try:
             taken = unit.row.sink.accept(drawn)
@@ -228,9 +234,10 @@ class SlotScheduler:
 
     def _branch(self, unit: SearchUnit, row: int, result: RunResult, now: float) -> None:
         """Let a search choose its next beams."""
-        candidates = candidates_of(result, slice(row, row + unit.rows), unit.search.top)
+        search = unit.search
+        candidates = candidates_of(result, slice(row, row + unit.rows), search)
         try:
-            beams = unit.search.sink.choose(*candidates)
+            beams = search.sink.choose(*candidates)
             if beams is not None:
                 unit.branch(beams)
         except Exception:  # noqa: BLE001  logged there; other rows go on

@@ -1,9 +1,12 @@
-"""Rows of recurrent state in memory set aside beforehand, one slot each.
+"""Rows of recurrent state, and of constants, in memory set aside beforehand, one slot each.
 
 A run of the engine takes the rows of its slots out, in its own order, and puts the new ones back:
 one NumPy call a state, not one a row. Binding the table itself where the slots lie side by side
 would save the way out alone, since a run that fails must not have changed its rows. Measured, that
 is half a percent of a run of 32 rows of 8 kB (35 of 7,000 us); it is not done.
+
+A constant is what a row keeps from its first run to its last: it is taken out like a state, and
+nothing is put back.
 """
 
 from abc import ABC, abstractmethod
@@ -26,39 +29,47 @@ Index = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateSpec:
-    """One recurrent state of a model."""
+class RowSpec:
+    """What a table holds of each row: by itself a constant, as a ``StateSpec`` a state."""
 
     input: str
-    """Name of the graph's input; the state's name here."""
-    output: str
-    """Name of the graph's output that replaces it."""
+    """Name of the graph's input; the tensor's name here."""
     dtype: np.dtype[Any]
     """Of fixed size; strings are no state."""
     shape: tuple[int, ...]
     """Of one row, without the batch axis."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSpec(RowSpec):
+    """One recurrent state of a model."""
+
+    output: str
+    """Name of the graph's output that replaces it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Memory for rows of one state, beside the engine, to be bound to a run.
+    """Memory for rows of one state or constant, beside the engine, to be bound to a run.
 
     Attributes:
-        spec: the state.
+        spec: which.
         value: [rows, ...] on the device that the engine runs on.
         array: the same memory; None if it is not the host's.
     """
 
-    spec: StateSpec
+    spec: RowSpec
     value: onnxruntime.OrtValue
     array: Array | None = None
 
     def bind_input(self, binding: onnxruntime.IOBinding, rows: int) -> None:
-        """Let the first ``rows`` rows be the state that a run starts from."""
+        """Let the first ``rows`` rows be what a run starts from."""
         binding.bind_input(self.spec.input, *self._place(rows))
 
     def bind_output(self, binding: onnxruntime.IOBinding, rows: int) -> None:
-        """Let a run leave its new state in the first ``rows`` rows."""
+        """Let a run leave its new state in the first ``rows`` rows. A constant has none."""
+        if not isinstance(self.spec, StateSpec):
+            raise TypeError(f"{self.spec.input!r} is a constant, of which no run makes a new one")
         binding.bind_output(self.spec.output, *self._place(rows))
 
     def _place(self, rows: int) -> tuple[str, int, np.dtype[Any], tuple[int, ...], int]:
@@ -67,22 +78,24 @@ class Block:
 
 
 Blocks = tuple[Block, ...]
-"""One a state, in the order of the table's ``specs``."""
+"""One a state or constant."""
 
 
 class StateTable(ABC):
-    """The states of ``slots`` rows. A fresh one is all zeros.
+    """The states and constants of ``slots`` rows. A fresh one is all zeros.
 
     Calls for different slots may be made by several threads at once.
     """
 
-    def __init__(self, specs: Sequence[StateSpec], slots: int) -> None:
+    def __init__(self, specs: Sequence[RowSpec], slots: int) -> None:
         self.specs = tuple(specs)
+        self.states = tuple(spec for spec in specs if isinstance(spec, StateSpec))
+        self.constants = tuple(spec for spec in specs if not isinstance(spec, StateSpec))
         self.slots = slots
 
     @abstractmethod
     def take(self, slots: Sequence[int]) -> dict[str, Array]:
-        """Copies on the host: state input name -> [len(slots), ...]. Raises IndexError."""
+        """Copies on the host: input name -> [len(slots), ...]. Raises IndexError."""
 
     @abstractmethod
     def put(self, slots: Sequence[int], rows: Mapping[str, Array]) -> None:
@@ -90,20 +103,28 @@ class StateTable(ABC):
 
         Args:
             slots: which.
-            rows: state input name -> [len(slots), ...], for every state.
+            rows: input name -> [len(slots), ...], for every state and constant.
 
         Raises:
-            ValueError: ``rows`` are not this table's states; the text names the first that differs.
+            ValueError: ``rows`` are not what this table holds; the text tells the first difference.
             IndexError: there is no such slot.
         """
 
     @abstractmethod
-    def copy(self, sources: Sequence[int], targets: Sequence[int]) -> None:
-        """Set each target from its source. All sources are read first; targets are distinct."""
+    def copy(
+        self,
+        sources: Sequence[int],
+        targets: Sequence[int],
+        specs: Sequence[RowSpec] | None = None,
+    ) -> None:
+        """Set each target from its source. All sources are read first; targets are distinct.
+
+        ``specs`` are those to copy; None: all.
+        """
 
     @abstractmethod
-    def blocks(self, rows: int) -> Blocks:
-        """Memory for ``rows`` rows of each state where the engine wants it."""
+    def blocks(self, rows: int, specs: Sequence[RowSpec] | None = None) -> Blocks:
+        """Memory for ``rows`` rows of each of ``specs`` (all) where the engine wants it."""
 
     @abstractmethod
     def gather(self, slots: Sequence[int], blocks: Blocks) -> None:
@@ -114,16 +135,25 @@ class StateTable(ABC):
         """Set distinct slots from the first rows of ``blocks``."""
 
     def zero(self, slots: Sequence[int]) -> None:
-        """Set slots to zeros."""
+        """Set slots to zeros, their constants too."""
         rows = len(slots)
         self.put(slots, {s.input: np.zeros((rows, *s.shape), s.dtype) for s in self.specs})
 
     def load(self, slot: int, state: RowState) -> None:
-        """Set one slot. Raises as ``put``."""
-        self.put((slot,), {name: np.asarray(array)[np.newaxis] for name, array in state.items()})
+        """Set one slot: states that are left out to zero, constants must be there.
+
+        Raises as ``put``, and ValueError for a constant that is missing.
+        """
+        for constant in self.constants:
+            if constant.input not in state:
+                raise ValueError(f"{constant.input!r} is missing; given are {sorted(state)}")
+        rows = {name: np.asarray(array)[np.newaxis] for name, array in state.items()}
+        for spec in self.states:
+            rows.setdefault(spec.input, np.zeros((1, *spec.shape), spec.dtype))
+        self.put((slot,), rows)
 
     def read(self, slot: int) -> dict[str, Array]:
-        """A copy of one row: state input name -> array without the batch axis."""
+        """A copy of one row: input name -> array without the batch axis."""
         return {name: rows[0] for name, rows in self.take((slot,)).items()}
 
     def apply(self, moves: Sequence[Move]) -> None:
@@ -132,15 +162,20 @@ class StateTable(ABC):
         Raises:
             ValueError: a state to be loaded is none of this table's.
         """
-        copies = [(move.source, move.slot) for move in moves if move.source is not None]
-        if copies:
-            self.copy([source for source, _ in copies], [slot for _, slot in copies])
+        copies = [(move.source, move) for move in moves if move.source is not None]
+        self._copy_some(copies, self.states)
+        self._copy_some([(s, move) for s, move in copies if move.constants], self.constants)
         fresh = [move.slot for move in moves if move.source is None and move.state is None]
         if fresh:
             self.zero(fresh)
         for move in moves:
             if move.source is None and move.state is not None:
                 self.load(move.slot, move.state)
+
+    def _copy_some(self, copies: Sequence[tuple[int, Move]], specs: Sequence[RowSpec]) -> None:
+        if copies and specs:
+            sources = [source for source, _ in copies]
+            self.copy(sources, [move.slot for _, move in copies], specs)
 
     def _index(self, slots: Sequence[int]) -> Index:
         """``slots`` as an array. Raises IndexError if one is outside the table."""
@@ -151,12 +186,11 @@ class StateTable(ABC):
 
     def _checked(
         self, slots: Sequence[int], rows: Mapping[str, Array]
-    ) -> Iterator[tuple[StateSpec, Array]]:
-        """Every state with its rows. Raises ValueError."""
-        if rows.keys() != {spec.input for spec in self.specs}:
-            raise ValueError(
-                f"states {sorted(rows)} were given, expected {sorted(s.input for s in self.specs)}"
-            )
+    ) -> Iterator[tuple[RowSpec, Array]]:
+        """Everything that the table holds, with its rows. Raises ValueError."""
+        names = {spec.input for spec in self.specs}
+        if rows.keys() != names:
+            raise ValueError(f"states {sorted(rows)} were given, expected {sorted(names)}")
         for spec in self.specs:
             array, shape = rows[spec.input], (len(slots), *spec.shape)
             if array.shape != shape or array.dtype != spec.dtype:
@@ -170,48 +204,56 @@ class StateTable(ABC):
 class HostStateTable(StateTable):
     """States in the host's memory, for the CPU provider."""
 
-    def __init__(self, specs: Sequence[StateSpec], slots: int) -> None:
+    def __init__(self, specs: Sequence[RowSpec], slots: int) -> None:
         super().__init__(specs, slots)
-        self._tables = tuple(_aligned_zeros((slots, *s.shape), s.dtype) for s in self.specs)
+        self._tables = {s.input: _aligned_zeros((slots, *s.shape), s.dtype) for s in self.specs}
 
     def take(self, slots: Sequence[int]) -> dict[str, Array]:
         """See ``StateTable.take``."""
         index = self._index(slots)
-        return {s.input: t[index] for s, t in zip(self.specs, self._tables, strict=True)}
+        return {name: table[index] for name, table in self._tables.items()}
 
     def put(self, slots: Sequence[int], rows: Mapping[str, Array]) -> None:
         """See ``StateTable.put``."""
         index = self._index(slots)
         checked = list(self._checked(slots, rows))
-        for table, (_, array) in zip(self._tables, checked, strict=True):
-            table[index] = array
+        for spec, array in checked:
+            self._tables[spec.input][index] = array
 
-    def copy(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+    def copy(
+        self,
+        sources: Sequence[int],
+        targets: Sequence[int],
+        specs: Sequence[RowSpec] | None = None,
+    ) -> None:
         """See ``StateTable.copy``."""
         source, target = self._index(sources), self._index(targets)
-        for table in self._tables:
+        for spec in self.specs if specs is None else specs:
+            table = self._tables[spec.input]
             table[target] = table[source]
 
-    def blocks(self, rows: int) -> Blocks:
+    def blocks(self, rows: int, specs: Sequence[RowSpec] | None = None) -> Blocks:
         """See ``StateTable.blocks``."""
-        arrays = (_aligned_zeros((rows, *spec.shape), spec.dtype) for spec in self.specs)
+        wanted = self.specs if specs is None else specs
+        arrays = [_aligned_zeros((rows, *spec.shape), spec.dtype) for spec in wanted]
         return tuple(
             Block(spec, onnxruntime.OrtValue.ortvalue_from_numpy(array), array)
-            for spec, array in zip(self.specs, arrays, strict=True)
+            for spec, array in zip(wanted, arrays, strict=True)
         )
 
     def gather(self, slots: Sequence[int], blocks: Blocks) -> None:
         """See ``StateTable.gather``."""
         index, rows = self._index(slots), len(slots)
-        for table, block in zip(self._tables, blocks, strict=True):
+        for block in blocks:
             # "clip" writes straight into ``out``; the index has been checked above.
-            np.take(table, index, axis=0, out=_host(block)[:rows], mode="clip")
+            table, out = self._tables[block.spec.input], _host(block)[:rows]
+            np.take(table, index, axis=0, out=out, mode="clip")
 
     def scatter(self, slots: Sequence[int], blocks: Blocks) -> None:
         """See ``StateTable.scatter``."""
         index, rows = self._index(slots), len(slots)
-        for table, block in zip(self._tables, blocks, strict=True):
-            table[index] = _host(block)[:rows]
+        for block in blocks:
+            self._tables[block.spec.input][index] = _host(block)[:rows]
 
 
 def _host(block: Block) -> Array:

@@ -85,7 +85,7 @@ class TextSink:
         self.tail = ""
         """The end of their text, if the state is kept."""
 
-    def read(self, log_probabilities: Floats) -> None:
+    def read(self, log_probabilities: Floats, attention: Floats | None) -> None:
         """See ``RowSink.read``; these rows ask for none."""
 
     def accept(self, drawn: Drawn) -> int | None:

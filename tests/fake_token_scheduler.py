@@ -162,14 +162,16 @@ class FakeTokenScheduler:
         first = len(history) - len(row.prompt) + 1
         scores = [scores_after(history[:end], self.symbols) for end in range(first, len(history))]
         for begin in range(0, len(scores), READ_SYMBOLS):
-            row.sink.read(np.stack(scores[begin : begin + READ_SYMBOLS]))
+            row.sink.read(np.stack(scores[begin : begin + READ_SYMBOLS]), None)
 
     def _search(self, search: BeamSearch) -> None:
         beams = [_read(search)]
         while True:
             found = [best_of(scores_after(beam, self.symbols), search.top) for beam in beams]
             chosen = search.sink.choose(
-                np.stack([ids for ids, _ in found]), np.stack([scores for _, scores in found])
+                np.stack([ids for ids, _ in found]),
+                np.stack([scores for _, scores in found]),
+                None,
             )
             if chosen is None:
                 self._live.pop(search, None)

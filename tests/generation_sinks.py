@@ -36,6 +36,9 @@ class RecordingSink:
     pieces: list[int] = field(default_factory=list)
     """Symbols of each run that belong to the text."""
     prompt_scores: list[Floats] = field(default_factory=list)
+    prompt_attention: list[Floats | None] = field(default_factory=list)
+    attention: list[list[float]] = field(default_factory=list)
+    """Of each symbol, where it came."""
     ended: bool = False
     state: RowState | None = None
     last: int | None = None
@@ -49,11 +52,12 @@ class RecordingSink:
             self.ended and (self.state is not None or not self.keeps_state)
         )
 
-    def read(self, log_probabilities: Floats) -> None:
+    def read(self, log_probabilities: Floats, attention: Floats | None) -> None:
         """See ``RowSink.read``."""
         assert not self.deaf
         assert not self.over
         self.prompt_scores.append(log_probabilities.copy())
+        self.prompt_attention.append(None if attention is None else attention.copy())
 
     def accept(self, drawn: Drawn) -> int | None:
         """See ``RowSink.accept``."""
@@ -66,6 +70,9 @@ class RecordingSink:
         self.tokens += tokens[:count]
         self.scores += drawn.log_probabilities[:count].tolist()
         self.near += drawn.top_tokens[:count].tolist()
+        if drawn.attention is not None:
+            assert len(drawn.attention) == len(tokens)
+            self.attention += drawn.attention[:count].tolist()
         self.pieces.append(count)
         self.ended = taken is not None
         if self.on_accept is not None:
@@ -106,15 +113,21 @@ class RecordingSearch:
     steps: int
     """After which it is over."""
     deaf: bool = False
-    shown: list[tuple[list[list[int]], list[list[float]]]] = field(default_factory=list)
+    shown: list[tuple[list[list[int]], list[list[float]], list[list[float]] | None]] = field(
+        default_factory=list
+    )
+    """Candidates, their log-probabilities, and the attention."""
     over: bool = False
     error: ServingError | None = None
 
-    def choose(self, top_tokens: Ids, top_log_probabilities: Floats) -> Beams | None:
+    def choose(
+        self, top_tokens: Ids, top_log_probabilities: Floats, attention: Floats | None
+    ) -> Beams | None:
         """See ``BeamSink.choose``."""
         assert not self.deaf
         assert not self.over
-        self.shown.append((top_tokens.tolist(), top_log_probabilities.tolist()))
+        seen = None if attention is None else attention.tolist()
+        self.shown.append((top_tokens.tolist(), top_log_probabilities.tolist(), seen))
         if len(self.shown) == self.steps:
             self.over = True
             return None

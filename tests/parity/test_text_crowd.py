@@ -59,7 +59,7 @@ def open_engine(version: Path) -> OnnxDecoder:
     task = parse_task(decode.metadata[METADATA_KEY])
     assert isinstance(task, TextGenerationTask)
     layout = check_generator(task, decode, prefill)
-    return OnnxDecoder(decode, prefill, layout, HostStateTable(layout.states, SLOTS))
+    return OnnxDecoder(decode, prefill, layout, HostStateTable(layout.row_specs, SLOTS))
 
 
 @pytest.fixture(

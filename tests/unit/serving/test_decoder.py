@@ -20,7 +20,7 @@ from serving.generation_types import Sampling
 from serving.generator_check import GeneratorLayout, check_generator
 from serving.providers import Device
 from serving.session import OnnxSession, SessionOptions
-from serving.state_table import Blocks, HostStateTable, StateTable
+from serving.state_table import Blocks, HostStateTable, RowSpec, StateTable
 from serving.token_scheduler import DecodeRun, Move, PrefillRun, RowState, RunResult
 from tests.text_models import VOCABULARY, make_text_model
 from training.graphs.products import Precision
@@ -44,12 +44,12 @@ class Loaded:
 
 
 def host_table(layout: GeneratorLayout) -> StateTable:
-    return HostStateTable(layout.states, SLOTS)
+    return HostStateTable(layout.row_specs, SLOTS)
 
 
 def device_table(layout: GeneratorLayout) -> StateTable:
     """The device path, the device being the CPU."""
-    return DeviceStateTable(layout.states, SLOTS, CPU)
+    return DeviceStateTable(layout.row_specs, SLOTS, CPU)
 
 
 def open_model(folder: Path, options: SessionOptions | None = None) -> Loaded:
@@ -311,7 +311,9 @@ def test_a_run_that_fails_changes_nothing_but_by_its_moves(engine: OnnxDecoder) 
 
 def test_a_state_that_does_not_fit_fails_the_run_by_name(engine: OnnxDecoder) -> None:
     state = {"counts": np.zeros(3, np.float32)}
-    with pytest.raises(InferenceFailed, match=r"state to continue from does not fit: states \["):
+    with pytest.raises(
+        InferenceFailed, match="state to continue from does not fit: state 'counts'"
+    ):
         engine.execute(prefill_run((0,), [(1,)], moves=(Move(slot=0, state=state),)))
 
 
@@ -335,11 +337,11 @@ def test_memory_of_earlier_runs_is_used_again(loaded: Loaded) -> None:
     class Counting(HostStateTable):
         made = 0
 
-        def blocks(self, rows: int) -> Blocks:
+        def blocks(self, rows: int, specs: Sequence[RowSpec] | None = None) -> Blocks:
             self.made += 1
-            return super().blocks(rows)
+            return super().blocks(rows, specs)
 
-    table = Counting(loaded.layout.states, SLOTS)
+    table = Counting(loaded.layout.row_specs, SLOTS)
     engine = loaded.engine(lambda _: table)
     for rows in (1, 5, 2, SLOTS):
         engine.execute(decode_run(range(rows), [1] * rows, uniforms(rows, 3)))

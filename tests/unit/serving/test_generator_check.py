@@ -261,9 +261,7 @@ def test_check_compares_each_state_with_the_decode_graphs_input(
     generator: Generator, change: Change, named: str
 ) -> None:
     change(generator)
-    with pytest.raises(
-        ConfigError, match=rf"{named} the state's input 'hidden' .* is FP32 \[-1, 2, 3\]"
-    ):
+    with pytest.raises(ConfigError, match=rf"{named} input 'hidden' .* is FP32 \[-1, 2, 3\]"):
         generator.check()
 
 
@@ -276,7 +274,7 @@ def test_check_refuses_a_state_that_nobody_declared(
     setattr(tensors, kind, (*getattr(tensors, kind), floats("memory", -1, 3)))
     with pytest.raises(
         ConfigError,
-        match=f"{graph} graph: {kind[:-1]} 'memory' is no declared state and .*declared are",
+        match=f"{graph} graph: {kind[:-1]} 'memory' is not declared and .*declared are",
     ):
         generator.check()
 

@@ -179,7 +179,7 @@ def test_graphs_of_two_models_do_not_pass_for_one(tmp_path: Path) -> None:
                 entry.value = "other.weights.bin"
     onnx.save(model, folder / "prefill.onnx")
     with pytest.raises(
-        ConfigError, match=r"prefill graph: input '.*' is FP32 .*32\], but the state's input"
+        ConfigError, match=r"prefill graph: input '.*' is FP32 .*32\], but input"
     ):
         load(tmp_path)
 
@@ -187,7 +187,7 @@ def test_graphs_of_two_models_do_not_pass_for_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda d: d["states"].pop(), "is no declared state and not part of a generator"),
+        (lambda d: d["states"].pop(), "is not declared and not part of a generator"),
         (lambda d: d["vocabulary"].append("é"), "symbols on its last axis, but the vocabulary"),
         (lambda d: d.update(begin="é"), "begin: 'é' is no symbol of the vocabulary"),
         (lambda d: d["states"][0].update(input="h0"), "decode graph: input 'h0' is missing"),

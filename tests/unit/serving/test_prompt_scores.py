@@ -20,7 +20,7 @@ def run(prompt: list[int], scores: Floats, cuts: list[int], top: int) -> list[Sy
     places = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(scores)), len(scores)]
     for begin, end in pairwise(places):
         assert done == []
-        sink.read(scores[begin:end])
+        sink.read(scores[begin:end], None)
     (symbols,) = done
     return list(symbols)
 

@@ -613,8 +613,8 @@ def test_fail_goes_on_when_a_sink_raises_at_being_told(caplog: pytest.LogCapture
 
 def test_apply_fails_a_search_when_its_sink_chooses_what_is_not_there() -> None:
     class Confused(RecordingSearch):
-        def choose(self, top_tokens: Any, top_log_probabilities: Any) -> Any:
-            beams = RecordingSearch.choose(self, top_tokens, top_log_probabilities)
+        def choose(self, top_tokens: Any, top_log_probabilities: Any, attention: Any) -> Any:
+            beams = RecordingSearch.choose(self, top_tokens, top_log_probabilities, attention)
             assert beams is not None
             return type(beams)((len(top_tokens),), (0,))
 

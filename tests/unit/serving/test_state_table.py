@@ -141,7 +141,10 @@ def test_apply_reads_what_is_copied_before_it_zeroes_and_loads(make: MakeTable) 
 @pytest.mark.parametrize(
     ("state", "named"),
     [
-        ({"h": np.zeros((2, 3), np.float32)}, r"states \['h'\] were given, expected \['h', 'n'\]"),
+        (
+            {"m": np.zeros(1, np.int64)},
+            r"states \['h', 'm', 'n'\] were given, expected \['h', 'n'\]",
+        ),
         (
             {"h": np.zeros((3, 2), np.float32), "n": np.zeros(1, np.int64)},
             r"state 'h' is float32 \[3, 2\], expected float32 \[2, 3\]",
