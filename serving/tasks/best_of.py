@@ -31,7 +31,7 @@ class BestOf:
         self._pieces.setdefault(piece.index, []).append(piece)
         if piece.finish_reason is None:
             return
-        self._answer.finished(piece.finish_reason)
+        self._answer.finished(piece.finish_reason.value)
         self._finished += 1
         if self._finished == len(self.sinks):
             # A stable order: of equal texts the one of lower index comes first.
