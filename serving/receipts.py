@@ -1,6 +1,7 @@
 """Receipts: what an answer tells so that the same request gives the same bytes again."""
 
 import json
+import secrets
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -9,8 +10,15 @@ from serving.generation_types import Receipt
 
 MAX_SEED = 2**63 - 1
 """Largest seed of a request."""
+SEED_BITS = 53
+"""Of a seed that the server draws: readers of JSON that know only doubles keep it whole."""
 
 _FIELDS = {field.name: int if field.name == "seed" else str for field in fields(Receipt)}
+
+
+def draw_seed() -> int:
+    """A seed for a request that has none."""
+    return secrets.randbits(SEED_BITS)
 
 
 def receipt_json(receipt: Receipt) -> str:

@@ -1,18 +1,20 @@
 """A request for text held against the model: every fault named, every choice made."""
 
-import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from quartet.generation import TextGenerationTask
 from serving.errors import InvalidInput
 from serving.generation_types import GenerateRequest, Sampling
-from serving.receipts import MAX_SEED
+from serving.tasks.option_checks import (
+    check_length_penalty,
+    check_range,
+    check_seed,
+    checked_sampling,
+)
 
 MAX_TEXTS = 128
 """Texts that one request may have written."""
-MAX_BEAMS = 32
-"""Width of a beam search, where the model does not limit it further."""
 MAX_PROMPT = 100_000
 """Symbols of a prompt."""
 MAX_STOPS = 32
@@ -22,11 +24,11 @@ MAX_STOP_CHARACTERS = 4096
 MAX_SCORES = 250_000
 """Log-probabilities of one answer. They are held, some 100 bytes each, until the client has read
 them, which may take it long, and a whole answer is written in one go."""
-MIN_TEMPERATURE = 1e-3
-"""Smaller ones, but 0, would overflow float32 when the scores are divided by them."""
 
 CONTROLS = tuple(field.name for field in fields(Sampling))
 """Fields of ``Sampling``."""
+PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
+"""Those of them that depend on the symbols seen before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +75,18 @@ def plan_generation(
     max_tokens = request.max_tokens
     if max_tokens is None:
         max_tokens = min(task.defaults.max_tokens, task.max_tokens)
-    _check("max_tokens", max_tokens, 0, task.max_tokens)
+    check_range("max_tokens", max_tokens, 0, task.max_tokens)
     if request.seed is not None:
-        _check("seed", request.seed, 0, MAX_SEED)
+        check_seed(request.seed)
     if request.logprobs is not None:
-        _check("logprobs", request.logprobs, 0, limits.top)
+        check_range("logprobs", request.logprobs, 0, limits.top)
     _check_stops(request.stop)
-    _check("n", request.n, 1, MAX_TEXTS)
+    check_range("n", request.n, 1, MAX_TEXTS)
     if request.best_of is not None:
-        _check("best_of", request.best_of, 1, MAX_TEXTS)
+        check_range("best_of", request.best_of, 1, MAX_TEXTS)
         if request.best_of < request.n:
             raise InvalidInput(f"best_of: expected at least n = {request.n}, got {request.best_of}")
-    _check("length_penalty", request.length_penalty, -10.0, 10.0)
+    check_length_penalty(request.length_penalty)
     if request.beam_width is not None:
         _check_beams(request, request.beam_width, limits)
     elif request.length_penalty != 1.0:
@@ -137,17 +139,13 @@ def _sampling(request: GenerateRequest, limits: GenerationLimits) -> Sampling:
         name: getattr(defaults, name) if getattr(request, name) is None else getattr(request, name)
         for name in CONTROLS
     }
-    temperature = values["temperature"]
-    if temperature != 0:
-        _check("temperature", temperature, MIN_TEMPERATURE, 100.0, also=" or 0")
-    _check("top_k", values["top_k"], 0, 2**31 - 1)
-    if values["top_k"] >= len(limits.task.vocabulary):
-        values["top_k"] = 0
-    _check("top_p", values["top_p"], 1e-6, 1.0)
-    _check("repetition_penalty", values["repetition_penalty"], 0.01, 100.0)
+    drawing = checked_sampling(
+        values["temperature"], values["top_k"], values["top_p"], len(limits.task.vocabulary)
+    )
+    check_range("repetition_penalty", values["repetition_penalty"], 0.01, 100.0)
     for name in ("presence_penalty", "frequency_penalty"):
-        _check(name, values[name], -2.0, 2.0)
-    sampling = Sampling(**values)
+        check_range(name, values[name], -2.0, 2.0)
+    sampling = replace(drawing, **{name: values[name] for name in PENALTIES})
     neutral = Sampling()
     for name in CONTROLS:
         if name not in limits.controls and getattr(sampling, name) != getattr(neutral, name):
@@ -159,7 +157,7 @@ def _sampling(request: GenerateRequest, limits: GenerationLimits) -> Sampling:
 
 
 def _check_beams(request: GenerateRequest, width: int, limits: GenerationLimits) -> None:
-    _check("beam_width", width, 1, limits.max_beams)
+    check_range("beam_width", width, 1, limits.max_beams)
     if request.n > width:
         raise InvalidInput(f"n: expected at most beam_width = {width}, got {request.n}")
     if request.best_of is not None:
@@ -189,8 +187,3 @@ def _check_stops(stops: tuple[str, ...]) -> None:
                 f"stop: expected strings of 1 to {MAX_STOP_CHARACTERS} characters, "
                 f"one has {len(stop)}"
             )
-
-
-def _check(name: str, value: float, low: float, high: float, *, also: str = "") -> None:
-    if not low <= value <= high or (isinstance(value, float) and math.isnan(value)):
-        raise InvalidInput(f"{name}: expected {low} to {high}{also}, got {value}")

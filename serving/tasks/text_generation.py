@@ -1,6 +1,5 @@
 """Text generation: a request becomes rows of the token scheduler, and their symbols text."""
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,23 +9,20 @@ from quartet.generation import TextGenerationTask
 from serving.errors import InvalidInput
 from serving.generation_metrics import GenerationMetrics
 from serving.generation_types import FinishReason, GenerateRequest, Piece, Receipt
-from serving.receipts import MAX_SEED, check_receipt
+from serving.receipts import MAX_SEED, check_receipt, draw_seed
 from serving.session_types import TextState
 from serving.tasks.generation_plan import (
     CONTROLS,
-    MAX_BEAMS,
     MAX_PROMPT,
     GenerationLimits,
     check_scores,
     plan_generation,
 )
+from serving.tasks.option_checks import MAX_BEAMS
 from serving.tasks.text_answer import AnswerFacts, TextAnswer
 from serving.tasks.text_jobs import JobBuilder, TextPlan
 from serving.token_scheduler import Job, TokenScheduler
 from serving.vocabulary import Encoded, Vocabulary
-
-SEED_BITS = 53
-"""Of a seed that the server draws: readers of JSON that know only doubles keep it whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +171,7 @@ def _seed(request: GenerateRequest, resumed: TextState | None) -> int:
         return receipt.seed
     if request.seed is not None:
         return request.seed
-    return resumed.seed if resumed is not None else secrets.randbits(SEED_BITS)
+    return resumed.seed if resumed is not None else draw_seed()
 
 
 def _cancel(scheduler: TokenScheduler, jobs: Sequence[Job]) -> None:

@@ -18,7 +18,7 @@ from serving.generation_types import (
     Usage,
     collect,
 )
-from serving.tasks.text_generation import SEED_BITS
+from serving.receipts import SEED_BITS
 from serving.token_scheduler import Row
 from tests.fake_generators import ENDLESS, SYMBOLS, TASK, Generator, ids, written_alone
 from tests.fake_token_scheduler import scores_after
