@@ -45,6 +45,7 @@ class WordsTask(Task):
         model = EncoderClassifier(
             source.encoder, source.channels, len(self._words), config.regularisation.dropout
         )
+        _start_at_base_rates(cast(nn.Linear, model.classifier[1]), self._targets)
         self._model = cast(EncoderClassifier, runtime.place(model))
         self._average = make_average(self._model, config.regularisation.ema_decay)
         self._updater = Updater([self._model], config, self.plan, runtime)
@@ -127,6 +128,18 @@ class WordsTask(Task):
         if self._config.precision.channels_last:
             return images.contiguous(memory_format=torch.channels_last)
         return images
+
+
+def _start_at_base_rates(layer: nn.Linear, targets: Tensor) -> None:
+    """Let the biases say how often each word is used, so that no weight has to learn it first.
+
+    Words are rare; from 0 the encoder would be driven to say no before it has learnt anything
+    (Lin et al. 2017, section 4.1).
+    """
+    rates = targets.mean(0).clamp(1e-4, 1 - 1e-4)
+    with torch.no_grad():
+        layer.bias.copy_(torch.logit(rates))
+        layer.weight.mul_(0.1)
 
 
 class WordsFamily(Family[WordsConfig]):
