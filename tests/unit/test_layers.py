@@ -63,6 +63,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.pillow_files",
             "serving.picture_modes",
             "serving.images",
+            "serving.attention_picture",
             "serving.video_frames",
             "serving.animations",
             "serving.iso_media",
