@@ -82,7 +82,7 @@ def flickr8k_files(data_dir: Path, *, verify: bool) -> CaptionFiles:
     dropped: dict[str, str] = {}
     captions = _captions(text, pictures, dropped)
     splits = _splits(lists, pictures, captions, dropped)
-    checksum = store.checksum or _checksum(store, (text, *map(str, lists.values())))
+    checksum = store.checksum or _checksum(store, (text, *map(" ".join, lists.values())))
     return CaptionFiles(splits, store.read, checksum, dropped)
 
 

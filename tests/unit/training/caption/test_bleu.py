@@ -7,6 +7,7 @@ import pytest
 
 from tests.caption_scores import REFERENCES, SCORED, TOLERANCE, Scored
 from training.caption.bleu import bleu
+from training.data.caption_text import tokenize
 
 
 @pytest.mark.parametrize("case", SCORED.values(), ids=list(SCORED))
@@ -16,9 +17,8 @@ def test_bleu_equals_the_coco_evaluation(case: Scored) -> None:
 
 def test_bleu_clips_a_repeated_word_to_the_reference_that_holds_it_most() -> None:
     """The example of Papineni et al., section 2.1: 2 of 7."""
-    references = [
-        [["the", "cat", "is", "on", "the", "mat"], ["there", "is", "a", "cat", "on", "the", "mat"]]
-    ]
+    texts = ("the cat is on the mat", "there is a cat on the mat")
+    references = [[tokenize(text) for text in texts]]
     assert bleu([["the"] * 7], references)[0] == pytest.approx(2 / 7)
 
 

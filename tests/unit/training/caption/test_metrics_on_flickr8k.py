@@ -35,9 +35,7 @@ def test_metrics_of_one_person_against_four_others(captions: Captions) -> None:
 
 def test_metrics_of_one_caption_for_all_pictures(captions: Captions) -> None:
     """What a captioner that looks at nothing reaches."""
-    candidates = [
-        ["a", "man", "in", "a", "red", "shirt", "is", "standing", "in", "the", "grass"]
-    ] * len(captions)
+    candidates = [tokenize("a man in a red shirt is standing in the grass")] * len(captions)
     expected = (0.4795, 0.2762, 0.1365, 0.0749)
     assert bleu(candidates, captions) == pytest.approx(expected, abs=TOLERANCE)
     assert CiderD(captions).score(candidates) == pytest.approx(0.0944, abs=TOLERANCE)

@@ -127,16 +127,33 @@ def test_load_keeps_the_first_of_two_records_of_one_number(tmp_path: Path) -> No
     assert data.dropped["four.jpg#2"] == "an empty caption"
 
 
+def write_folder(folder: Path, pictures: str = "Images", **changed: str | bytes) -> None:
+    for name, content in make_files(**changed).items():
+        path = folder / name.replace("Images/", f"{pictures}/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 @pytest.mark.parametrize("pictures", ["Images", "Flicker8k_Dataset"])
 @pytest.mark.parametrize("place", ["flickr8k", "Flickr8k", "."])
 def test_load_reads_the_original_folder(tmp_path: Path, place: str, pictures: str) -> None:
-    for name, content in make_files().items():
-        path = tmp_path / place / name.replace("Images/", f"{pictures}/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    data = load(tmp_path)
+    write_folder(tmp_path / place, pictures)
+    data = load_captioned_images(tmp_path, "flickr8k", SIDE)
     assert data.train.names == ("two.jpg", "one.jpg")
-    assert len(data.checksum) == 64
+    assert data.train.captions[0] == ("Glued to the next .",)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"Flickr8k": TOKENS + "four.jpg#1\tMore .\n"}, {"trainImages": "one.jpg\n"}]
+)
+def test_load_changes_the_checksum_of_a_folder_with_its_texts(
+    tmp_path: Path, changed: dict[str, str]
+) -> None:
+    write_folder(tmp_path)
+    before = load(tmp_path).checksum
+    assert load(tmp_path).checksum == before
+    write_folder(tmp_path, **changed)
+    assert load(tmp_path).checksum != before
 
 
 def test_load_refuses_another_zip_when_it_verifies(tmp_path: Path) -> None:
