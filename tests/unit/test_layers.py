@@ -106,6 +106,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.beam_search",
             "serving.session_store",
             "serving.text_tensors",
+            "serving.caption_tensors",
             "serving.warmup",
             "serving.tasks",
         ),
