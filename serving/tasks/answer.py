@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from serving.errors import Cancelled, DeadlineExceeded, ServingError
 from serving.generation_metrics import GenerationMetrics
+from serving.token_scheduler import Job, TokenScheduler
 
 PartT = TypeVar("PartT")
 
@@ -118,6 +119,11 @@ class Answer(Generic[PartT]):
 
     # --- what the texts call ---
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing that is still written would be read."""
+        return self._ended or self._error is not None
+
     def wrote(self, text: Hashable, symbols: int) -> None:
         """So many symbols were drawn and belong to ``text``."""
         if not symbols:
@@ -166,6 +172,12 @@ class Answer(Generic[PartT]):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def cancel_jobs(scheduler: TokenScheduler, jobs: Sequence[Job]) -> None:
+    """Stop all ``jobs`` that still run."""
+    for job in jobs:
+        scheduler.cancel(job)
 
 
 def _nothing() -> None:

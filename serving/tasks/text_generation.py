@@ -1,7 +1,7 @@
 """Text generation: a request becomes rows of the token scheduler, and their symbols text."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ from serving.generation_metrics import GenerationMetrics
 from serving.generation_types import FinishReason, GenerateRequest, Piece, Receipt
 from serving.receipts import MAX_SEED, check_receipt, draw_seed
 from serving.session_types import TextState
+from serving.tasks.answer import cancel_jobs
 from serving.tasks.generation_plan import (
     CONTROLS,
     MAX_PROMPT,
@@ -21,7 +22,7 @@ from serving.tasks.generation_plan import (
 from serving.tasks.option_checks import MAX_BEAMS
 from serving.tasks.text_answer import AnswerFacts, TextAnswer
 from serving.tasks.text_jobs import JobBuilder, TextPlan
-from serving.token_scheduler import Job, TokenScheduler
+from serving.token_scheduler import TokenScheduler
 from serving.vocabulary import Encoded, Vocabulary
 
 
@@ -130,7 +131,7 @@ class TextGenerator:
             jobs.append(self._jobs.beams(text, plan.beam_width))
         else:
             jobs += self._jobs.rows(text, keep)
-        answer.stop_rows = partial(_cancel, self._scheduler, jobs)
+        answer.stop_rows = partial(cancel_jobs, self._scheduler, jobs)
         if jobs:
             self._scheduler.submit(jobs)
         return answer
@@ -172,8 +173,3 @@ def _seed(request: GenerateRequest, resumed: TextState | None) -> int:
     if request.seed is not None:
         return request.seed
     return resumed.seed if resumed is not None else draw_seed()
-
-
-def _cancel(scheduler: TokenScheduler, jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        scheduler.cancel(job)
