@@ -25,8 +25,9 @@ from quartet.generation import TextGenerationTask
 from training.export.files import write_graphs
 from training.export.predict import Arrays, Predict
 from training.graphs.build import GeneratorGraphs
-from training.graphs.goldens import ROWS, draw_inputs, graph_step
+from training.graphs.goldens import ROWS, draw_inputs
 from training.graphs.products import Precision
+from training.graphs.stepping import graph_step
 from training.graphs.weights import GATES, Floats, RecurrentLayer
 from training.text.graphs.build import build_graphs
 from training.text.graphs.weights import (

@@ -187,9 +187,9 @@ def step_graph(weights: RecurrentWeights, precision: Precision) -> onnx.ModelPro
     head = Head(weights.head, weights.head_bias, arithmetic)
     graph = GraphBuilder()
     carried = network.begin(graph, {spec.name: spec.name for spec in network.states})
-    operand, after = network.step(graph, TOKEN, [c.value for c in carried])
-    graph.rename(head.scores(graph, operand), SCORES)
-    for name, value in network.end(graph, after).items():
+    step = network.step(graph, TOKEN, [c.value for c in carried])
+    graph.rename(head.scores(graph, step.operand), SCORES)
+    for name, value in network.end(graph, step.carried).items():
         graph.rename(value, f"next_{name}")
     pairs = [spec.values() for spec in network.states]
     finished = graph.finish(

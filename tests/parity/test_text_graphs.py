@@ -31,9 +31,10 @@ from training.export.engine import onnx_predict
 from training.export.parity import FLOAT32, Tolerance
 from training.export.predict import Arrays, Predict, take_rows
 from training.graphs.build import GeneratorGraphs
-from training.graphs.goldens import draw_inputs, graph_step
+from training.graphs.goldens import draw_inputs
 from training.graphs.products import Precision
 from training.graphs.proof import BATCH_SIZES, Pair, check_graphs
+from training.graphs.stepping import graph_step
 from training.text.config import TextModelConfig
 from training.text.conversion import weights_of
 from training.text.graphs.build import build_graphs

@@ -22,6 +22,8 @@ class GeneratorGraphs:
     prefill: onnx.ModelProto
     states: tuple[StatePair, ...]
     """What a declaration says of them."""
+    constants: tuple[str, ...] = ()
+    """Likewise."""
 
 
 def assemble(network: Network, head: Head) -> GeneratorGraphs:
@@ -31,6 +33,7 @@ def assemble(network: Network, head: Head) -> GeneratorGraphs:
         decode=_model(build_decode, network, head),
         prefill=_model(build_prefill, network, head),
         states=tuple(StatePair(input=spec.name, output=spec.output) for spec in states),
+        constants=tuple(spec.name for spec in network.constants),
     )
 
 

@@ -5,9 +5,8 @@ so every number here lies in the middle of its symbol's share, and of that of th
 all scores were disturbed by far more than arithmetic can differ.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ from quartet.generation import (
     ALTERNATIVES,
     FREQUENCY_PENALTY,
     LENGTH,
-    LOG_PROBABILITIES,
+    MINIMUM,
     PRESENCE_PENALTY,
     REPETITION_PENALTY,
     TEMPERATURE,
@@ -27,8 +26,9 @@ from quartet.generation import (
     UNIFORM,
 )
 from training.export.errors import ExportError
-from training.export.predict import Arrays, Predict
-from training.graphs.reference import Ids, drawing_weights, neutral_controls
+from training.graphs.reference import Ids, allow, drawing_weights, neutral_controls
+from training.graphs.rules import ALL_DRAWN, SymbolRules
+from training.graphs.stepping import COUNTS, Step, Tensors
 from training.graphs.weights import Floats
 
 ROWS, TIME, STEPS = 8, 12, 16
@@ -40,17 +40,13 @@ _PATIENCE = 8
 _TRIES = 16
 _COPIES = 16
 
-Tensors = dict[str, npt.NDArray[Any]]
-Step = Callable[[Ids, Mapping[str, Floats]], tuple[Floats, dict[str, Floats]]]
-"""Reads one symbol a row [batch]: scores [batch, symbols], the states after it by input name."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorInputs:
     """Inputs of the two graphs, the same rows in both."""
 
     prefill: Tensors
-    """``TIME`` symbols a row, lengths from 0 to that, from zero states."""
+    """``TIME`` symbols a row, lengths from 0 to that, from the states that texts begin with."""
     decode: Tensors
     """``STEPS`` steps a row, from the states that ``prefill`` leaves."""
     tokens: Ids
@@ -58,22 +54,30 @@ class GeneratorInputs:
 
 
 def draw_inputs(
-    step: Step, zeros: Mapping[str, Floats], symbols: int, *, repetition: bool = False
+    step: Step,
+    start: Mapping[str, Floats],
+    symbols: int,
+    rules: SymbolRules = ALL_DRAWN,
+    *,
+    repetition: bool = False,
 ) -> GeneratorInputs:
     """Draw inputs, the same in every run.
 
     Args:
         step: the model.
-        zeros: input name -> zeros [rows, ...]; says how many rows are wanted.
+        start: input name -> states that texts begin with and constants, [rows, ...] each; says how
+            many rows are wanted.
         symbols: length of the vocabulary.
+        rules: which of them may be drawn.
         repetition: also give some rows a repetition penalty, which wants true scores: those known
             up to a constant, as log-probabilities are, do not do.
 
     Raises:
         ExportError: scores are not finite, or no text stands the noise.
     """
-    drawer = _Drawer(step, zeros, symbols, _controls(_row_count(zeros), repetition))
-    every = np.ones(_row_count(zeros), np.bool_)
+    rows = _row_count(start)
+    drawer = _Drawer(step, start, _Choice(symbols, rules, _controls(rows, rules, repetition)))
+    every = np.ones(rows, np.bool_)
     drawn, missing = drawer.draw(every, np.random.default_rng(0))
     for seed in _SEEDS:
         if not missing.any():
@@ -82,35 +86,28 @@ def draw_inputs(
             drawer.free(missing)
         # A row has the same bits beside any others, so lost ones can be filled from another draw.
         other, lost = drawer.draw(missing, np.random.default_rng(seed))
-        rows = missing & ~lost
-        _take_over(drawn.prefill, other.prefill, rows)
-        _take_over(drawn.decode, other.decode, rows)
-        drawn.tokens[rows] = other.tokens[rows]
+        rows_found = missing & ~lost
+        _take_over(drawn.prefill, other.prefill, rows_found)
+        _take_over(drawn.decode, other.decode, rows_found)
+        drawn.tokens[rows_found] = other.tokens[rows_found]
         missing &= lost
     raise ExportError(f"golden: no text keeps its symbols under a noise of {DISTURBANCE} nats")
 
 
-def graph_step(prefill: Predict) -> Step:
-    """A prefill graph, one symbol at a time; its scores are log-probabilities."""
+@dataclass(frozen=True)
+class _Choice:
+    """How symbols are drawn."""
 
-    def step(tokens: Ids, states: Mapping[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
-        ones = np.ones(len(tokens), np.int64)
-        outputs = prefill({TOKENS: tokens[:, None], LENGTH: ones, **states})
-        return np.asarray(outputs[LOG_PROBABILITIES], np.float32)[:, 0], next_states(
-            outputs, states
-        )
-
-    return step
+    symbols: int
+    rules: SymbolRules
+    controls: Tensors
 
 
 class _Drawer:
     """Draws texts of rows that stand the noise, as far as they can be found."""
 
-    def __init__(
-        self, step: Step, zeros: Mapping[str, Floats], symbols: int, controls: Tensors
-    ) -> None:
-        self._step, self._zeros = step, dict(zeros)
-        self._symbols, self._controls = symbols, controls
+    def __init__(self, step: Step, start: Mapping[str, Floats], choice: _Choice) -> None:
+        self._step, self._start, self._choice = step, dict(start), choice
 
     def draw(
         self, wanted: npt.NDArray[np.bool_], random: np.random.Generator
@@ -119,23 +116,24 @@ class _Drawer:
 
         Rows that are not ``wanted`` are lost from the start.
         """
-        rows = _row_count(self._zeros)
-        prompt = random.integers(0, self._symbols, (rows, TIME))
+        rows, symbols = _row_count(self._start), self._choice.symbols
+        prompt = random.integers(0, symbols, (rows, TIME))
         length = np.arange(rows, dtype=np.int64) * TIME // max(1, rows - 1)
         states = self._read(prompt, length)
-        token = random.integers(0, self._symbols, rows)
-        controls = {name: values.copy() for name, values in self._controls.items()}
+        token = random.integers(0, symbols, rows)
+        controls = {name: values.copy() for name, values in self._choice.controls.items()}
         decode: Tensors = {TOKEN: token, **states, **controls}
         decode[ALTERNATIVES] = np.arange(rows, dtype=np.int64) % 4
         tokens = np.zeros((rows, STEPS), np.int64)
         uniform = np.zeros((rows, STEPS), np.float32)
         lost = ~wanted
         for place in range(STEPS):
-            scores, states = self._step(token, states)
+            scores, after, _ = self._step(token, states)
+            states = {**states, **after}
             if not np.isfinite(scores).all():
                 raise ExportError("golden: the model has scores that are not finite")
             for row in np.flatnonzero(~lost):
-                found = self._robust(scores, states["counts"], int(row), random)
+                found = self._robust(scores, states[COUNTS], (int(row), place), random)
                 if found is None:
                     lost[row] = True
                 else:
@@ -145,7 +143,7 @@ class _Drawer:
             prefill={
                 TOKENS: prompt,
                 LENGTH: length,
-                **{k: v.copy() for k, v in self._zeros.items()},
+                **{k: v.copy() for k, v in self._start.items()},
             },
             decode={**decode, UNIFORM: uniform},
             tokens=tokens,
@@ -153,26 +151,34 @@ class _Drawer:
 
     def free(self, rows: npt.NDArray[np.bool_]) -> None:
         """Let some rows draw from the model's own distribution."""
-        _take_over(self._controls, neutral_controls(len(rows)), rows)
+        _take_over(self._choice.controls, neutral_controls(len(rows)), rows)
 
     def _read(self, prompt: Ids, length: Ids) -> dict[str, Floats]:
         """The states of each row after its ``length`` symbols."""
-        states = dict(self._zeros)
+        states = dict(self._start)
         for place in range(TIME):
-            after = self._step(prompt[:, place], states)[1]
+            after = self._step(prompt[:, place], states).states
             for name, values in after.items():
                 reads = (length > place).reshape(-1, *[1] * (values.ndim - 1))
                 states[name] = np.where(reads, values, states[name])
         return states
 
     def _robust(
-        self, scores: Floats, counts: Floats, row: int, random: np.random.Generator
+        self,
+        scores: Floats,
+        counts: Floats,
+        where: tuple[int, int],
+        random: np.random.Generator,
     ) -> tuple[int, float] | None:
-        """A symbol for one row, and the number in the middle of its share."""
-        copies = {n: np.repeat(values[row], _COPIES) for n, values in self._controls.items()}
-        noise = random.uniform(-DISTURBANCE, DISTURBANCE, (_COPIES, self._symbols))
+        """A symbol for row and step ``where``, and the number in the middle of its share."""
+        row, place = where
+        choice = self._choice
+        copies = {n: np.repeat(values[row], _COPIES) for n, values in choice.controls.items()}
+        noise = random.uniform(-DISTURBANCE, DISTURBANCE, (_COPIES, choice.symbols))
         noise[0] = 0.0
         disturbed = (scores[row] + noise).astype(np.float32)
+        if choice.rules:
+            disturbed = allow(disturbed, choice.rules, copies, place)
         weights = drawing_weights(disturbed, np.tile(counts[row], (_COPIES, 1)), copies)
         return _middle(weights, random)
 
@@ -187,12 +193,7 @@ def _take_over(tensors: Tensors, others: Tensors, rows: npt.NDArray[np.bool_]) -
         values[rows] = others[name][rows]
 
 
-def next_states(outputs: Arrays, states: Mapping[str, Floats]) -> dict[str, Floats]:
-    """A graph's states as the inputs of the next run."""
-    return {name: np.asarray(outputs[f"next_{name}"], np.float32) for name in states}
-
-
-def _controls(rows: int, repetition: bool) -> Tensors:
+def _controls(rows: int, rules: SymbolRules, repetition: bool) -> Tensors:
     """Each kind of control in some rows, and every eighth row without any."""
     kind = np.arange(rows) % 8
     controls = neutral_controls(rows)
@@ -203,6 +204,8 @@ def _controls(rows: int, repetition: bool) -> Tensors:
     controls[FREQUENCY_PENALTY][kind == 7] = 0.25
     if repetition:
         controls[REPETITION_PENALTY][kind == 2] = 1.2
+    if rules.stop:
+        controls[MINIMUM] = np.array([0, 3, STEPS, 0, 9, 0, 1, 0], np.int64)[kind]
     return controls
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from training.graphs.builder import FLOAT, Dimension, GraphBuilder, Value
 from training.graphs.products import Arithmetic, Matrix
+from training.graphs.rules import ALL_DRAWN, SymbolRules
 from training.graphs.weights import Floats
 
 BATCH = "batch"
@@ -33,6 +34,20 @@ class StateSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ConstantSpec:
+    """What a row keeps unchanged."""
+
+    name: str
+    """Of the input of both graphs."""
+    shape: tuple[int, ...]
+    """Without the batch axis."""
+
+    def value(self) -> Value:
+        """The graph's input."""
+        return Value(self.name, FLOAT, (BATCH, *self.shape))
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
     """A value that goes from one step to the next inside a graph."""
 
@@ -51,6 +66,28 @@ class Reading:
     """int64 [batch]."""
 
 
+class Step(NamedTuple):
+    """What reading one symbol gives, as values of the graph."""
+
+    operand: str
+    """What the head takes, [batch, width]."""
+    carried: list[str]
+    """What goes on to the next step."""
+    attention: str = ""
+    """float32 [batch, places]; empty where there is none."""
+
+
+class Read(NamedTuple):
+    """What reading many gives."""
+
+    operands: str
+    """What the head takes, [time * batch, width]."""
+    states: dict[str, str]
+    """Where each row ends."""
+    attention: str = ""
+    """float32 [time, batch, places]; empty where there is none."""
+
+
 class Network(Protocol):
     """Embedding and layers: symbols in, what the head takes out.
 
@@ -60,25 +97,25 @@ class Network(Protocol):
 
     states: tuple[StateSpec, ...]
     """What it remembers of the text."""
+    constants: tuple[ConstantSpec, ...]
+    """What else it is given; inside either graph, and in the bodies of loops, under their names."""
+    places: int
+    """Places that it attends to; 0: it has no attention."""
 
     def begin(self, graph: GraphBuilder, states: Mapping[str, str]) -> list[Carried]:
         """What the first step starts from, from the values of the states [batch, ...]."""
         ...
 
-    def step(
-        self, graph: GraphBuilder, token: str, carried: Sequence[str]
-    ) -> tuple[str, list[str]]:
-        """Read ``token``, int64 [batch]: the top layer's operand [batch, width], what goes on."""
+    def step(self, graph: GraphBuilder, token: str, carried: Sequence[str]) -> Step:
+        """Read ``token``, int64 [batch]."""
         ...
 
     def end(self, graph: GraphBuilder, carried: Sequence[str]) -> dict[str, str]:
         """The states after the last step."""
         ...
 
-    def read(
-        self, graph: GraphBuilder, reading: Reading, states: Mapping[str, str]
-    ) -> tuple[str, dict[str, str]]:
-        """Read many: the top layer's operands [time * batch, width], and the states after."""
+    def read(self, graph: GraphBuilder, reading: Reading, states: Mapping[str, str]) -> Read:
+        """Read many."""
         ...
 
 
@@ -89,10 +126,18 @@ class Head:
         weight: [symbols, width].
         bias: [symbols].
         arithmetic: of the product.
+        rules: which symbols may be drawn.
     """
 
-    def __init__(self, weight: Floats, bias: Floats, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self,
+        weight: Floats,
+        bias: Floats,
+        arithmetic: Arithmetic,
+        rules: SymbolRules = ALL_DRAWN,
+    ) -> None:
         self.symbols = int(weight.shape[0])
+        self.rules = rules
         self._weight = Matrix("head", weight.T)
         self._bias, self._arithmetic = bias, arithmetic
 
@@ -100,6 +145,22 @@ class Head:
         """float32 [rows, symbols]."""
         bias = graph.weight("head.bias", self._bias)
         return self._arithmetic.product(graph, self._weight, operand, bias)
+
+
+def row_ends(graph: GraphBuilder, start: str, sequence: str, length: str) -> str:
+    """The state of each row after its ``length`` symbols.
+
+    Args:
+        graph: takes the nodes.
+        start: before the first, [batch, ...].
+        sequence: after each one, [time, batch, ...].
+        length: int64 [batch].
+
+    Returns: [batch, ...].
+    """
+    first = graph.constant([0])
+    whole = graph.op("Concat", graph.op("Unsqueeze", start, first), sequence, axis=0)
+    return rows_at(graph, whole, length)
 
 
 def rows_at(graph: GraphBuilder, sequence: str, index: str) -> str:

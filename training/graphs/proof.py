@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quartet.artifact import GOLDEN_FILE, MODEL_FILE, PREFILL_FILE, PREFILL_GOLDEN_FILE, Golden
-from quartet.generation import LENGTH, TOKEN, TOKENS, TOP_TOKENS, UNIFORM
+from quartet.generation import LENGTH, MINIMUM, TOKEN, TOKENS, TOP_TOKENS, UNIFORM
 from training.export.golden import make_golden
 from training.export.parity import (
     ParityReport,
@@ -17,6 +17,7 @@ from training.export.parity import (
 )
 from training.export.predict import Arrays, Predict
 from training.graphs.goldens import STEPS, TIME, GeneratorInputs
+from training.graphs.stepping import next_states
 
 BATCH_SIZES = (1, 2, 7, 33)
 LENGTHS = (1, 5, STEPS)
@@ -120,7 +121,9 @@ def _in_pieces(decode: Predict, inputs: Arrays, cut: Sequence[int]) -> Arrays:
         parts.append(outputs)
         start += steps
         now[TOKEN] = np.ascontiguousarray(outputs[TOKENS][:, -1])
-        now.update({k.removeprefix("next_"): v for k, v in outputs.items() if k[:5] == "next_"})
+        if MINIMUM in now:
+            now[MINIMUM] = np.asarray(now[MINIMUM], np.int64) - steps
+        now.update(next_states(outputs))
     return {
         name: values
         if name.startswith("next_")

@@ -8,12 +8,14 @@ import numpy.typing as npt
 
 from quartet.generation import (
     FREQUENCY_PENALTY,
+    MINIMUM,
     PRESENCE_PENALTY,
     REPETITION_PENALTY,
     TEMPERATURE,
     TOP_K,
     TOP_P,
 )
+from training.graphs.rules import SymbolRules
 from training.graphs.sampling import MIN_TEMPERATURE
 from training.graphs.weights import Floats
 
@@ -35,6 +37,14 @@ NEUTRAL: Mapping[str, tuple[float, npt.DTypeLike]] = {
 def neutral_controls(rows: int) -> dict[str, npt.NDArray[Any]]:
     """Controls under which ``rows`` rows draw from the model's own distribution."""
     return {name: np.full(rows, value, dtype) for name, (value, dtype) in NEUTRAL.items()}
+
+
+def allow(scores: Floats, rules: SymbolRules, controls: Controls, place: int) -> Floats:
+    """``scores`` [batch, symbols] with -inf where a symbol may not be drawn in step ``place``."""
+    later, first = rules.addends(scores.shape[1])
+    if not rules.stop:
+        return scores + later
+    return scores + np.where(place < controls[MINIMUM][:, None], first, later)
 
 
 def drawing_weights(scores: Floats, counts: Floats, controls: Controls) -> Floats:

@@ -4,6 +4,8 @@ Everything here works row by row. A branch that a neighbour's settings force lea
 bits as they are: without penalties z' is z, and without a restriction the threshold is below every
 probability.
 
+Symbols that may not be drawn have a score of -inf from the start.
+
 The restriction is a threshold on the probability, so ties at its edge are kept: the k-th largest
 probability (Fan et al. 2018), or that at which the sum of the larger ones reaches p (Holtzman et
 al. 2020), whichever is higher; both are taken from the unrestricted distribution.
@@ -19,14 +21,17 @@ import numpy as np
 from quartet.generation import (
     ALTERNATIVES,
     FREQUENCY_PENALTY,
+    MINIMUM,
     PRESENCE_PENALTY,
     REPETITION_PENALTY,
     TEMPERATURE,
     TOP_K,
     TOP_P,
+    UNIFORM,
 )
-from training.graphs.builder import BOOL, FLOAT, INT64, Dimension, GraphBuilder, Value
+from training.graphs.builder import BOOL, FLOAT, INT64, GraphBuilder, Value
 from training.graphs.network import BATCH
+from training.graphs.rules import SymbolRules
 
 CONTROLS = (
     Value(TEMPERATURE, FLOAT, (BATCH,)),
@@ -37,10 +42,12 @@ CONTROLS = (
     Value(FREQUENCY_PENALTY, FLOAT, (BATCH,)),
     Value(ALTERNATIVES, INT64, (BATCH,)),
 )
-"""Inputs of the decode graph that say how each row is drawn."""
+"""Inputs of every decode graph that say how each row is drawn."""
 
 MIN_TEMPERATURE = 1e-6
 """Smaller ones, but 0, count as this: scores divided by it are still finite."""
+WIDE = 512
+"""From so many symbols on, rows that take the likeliest are not made to sort them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +60,23 @@ class Drawing:
     """[batch, symbols]; kept up only while some row has penalties."""
 
 
+def controls(rules: SymbolRules) -> tuple[Value, ...]:
+    """Inputs of the decode graph that say how each row is drawn."""
+    return (*CONTROLS, Value(MINIMUM, INT64, (BATCH,))) if rules.stop else CONTROLS
+
+
 class Sampler:
     """Prepares the controls in ``graph``, once a run; ``draw`` uses them in the loop's body.
 
     Args:
-        graph: has the inputs ``CONTROLS``.
+        graph: has the inputs ``controls(rules)``.
         symbols: length of the vocabulary.
+        rules: which of them may be drawn.
     """
 
-    def __init__(self, graph: GraphBuilder, symbols: int) -> None:
-        self._symbols = symbols
+    def __init__(self, graph: GraphBuilder, symbols: int, rules: SymbolRules) -> None:
+        self._symbols, self._rules = symbols, rules
+        self._is_wide = symbols >= WIDE
         one, zero = graph.floats(1.0), graph.floats(0.0)
 
         def column(name: str) -> str:
@@ -71,7 +85,7 @@ class Sampler:
         self._repetition = column(REPETITION_PENALTY)
         self._presence = column(PRESENCE_PENALTY)
         self._frequency = column(FREQUENCY_PENALTY)
-        self._penalised = _any(
+        self._penalised = any_of(
             graph,
             _differs(graph, REPETITION_PENALTY, one),
             _differs(graph, PRESENCE_PENALTY, zero),
@@ -92,10 +106,33 @@ class Sampler:
         whole = graph.op("GreaterOrEqual", top_p, one)
         # No sum of probabilities reaches 2, rounding included.
         self._mass = graph.op("Where", whole, graph.floats(2.0), top_p)
-        self._restricted = _any(
-            graph, self._greedy, graph.op("Not", unlimited), graph.op("Not", whole)
-        )
-        self._special = graph.op("Or", self._penalised, self._restricted)
+        conditions = [graph.op("Not", unlimited), graph.op("Not", whole)]
+        if self._is_wide:
+            self._any_greedy = any_of(graph, self._greedy)
+            self._restricted = any_of(graph, *conditions)
+            others = graph.op("Or", self._any_greedy, self._penalised)
+        else:
+            self._restricted = any_of(graph, self._greedy, *conditions)
+            others = self._penalised
+        self._special = graph.op("Or", others, self._restricted)
+
+    def early_steps(self, graph: GraphBuilder) -> str:
+        """Of each step whether it is one of a row's first: bool [steps, batch, 1]."""
+        steps = graph.op("Gather", graph.op("Shape", UNIFORM), graph.constant(1))
+        places = graph.op("Range", graph.constant(0), steps, graph.constant(1))
+        places = graph.op("Unsqueeze", places, graph.constant([1, 2]))
+        return graph.op("Less", places, graph.op("Unsqueeze", MINIMUM, graph.constant([1])))
+
+    def allow(self, graph: GraphBuilder, scores: str, early: str = "") -> str:
+        """``scores`` [batch, symbols] with -inf where a symbol may not be drawn.
+
+        ``early``, bool [batch, 1], must be given where there are stop symbols.
+        """
+        if not self._rules:
+            return scores
+        later, first = (graph.floats(row[None]) for row in self._rules.addends(self._symbols))
+        addend = graph.op("Where", early, first, later) if early else later
+        return graph.op("Add", scores, addend)
 
     def draw(
         self, graph: GraphBuilder, scores: str, token: str, counts: str, uniform: str
@@ -145,17 +182,28 @@ class Sampler:
             else_branch=other.finish("free", [], [Value(n, FLOAT, shape) for n in kept]),
         )
         weights = self._soften(graph, scores)
-        then, other = graph.subgraph(), graph.subgraph()
-        restricted = self._restrict(then, scores, weights)
-        weights = graph.op(
-            "If",
-            self._restricted,
-            then_branch=then.finish("restricted", [], [Value(restricted, FLOAT, shape)]),
-            else_branch=other.finish(
-                "whole", [], [Value(other.op("Identity", weights), FLOAT, shape)]
-            ),
+        then = graph.subgraph()
+        weights = self._if(
+            graph, self._restricted, then, self._restrict(then, scores, weights), weights
         )
+        if self._is_wide:
+            then = graph.subgraph()
+            best = self._take_best(then, self._is_best(then, scores), weights)
+            weights = self._if(graph, self._any_greedy, then, best, weights)
         return weights, counts
+
+    def _if(
+        self, graph: GraphBuilder, condition: str, then: GraphBuilder, changed: str, weights: str
+    ) -> str:
+        """``changed``, which ``then`` makes, or ``weights``."""
+        shape, other = (BATCH, self._symbols), graph.subgraph()
+        kept = other.op("Identity", weights)
+        return graph.op(
+            "If",
+            condition,
+            then_branch=then.finish("restricted", [], [Value(changed, FLOAT, shape)]),
+            else_branch=other.finish("whole", [], [Value(kept, FLOAT, shape)]),
+        )
 
     def _penalise(
         self, graph: GraphBuilder, scores: str, token: str, counts: str
@@ -187,10 +235,20 @@ class Sampler:
         place = graph.op("Min", graph.op("Sub", count, graph.constant(1)), self._nth)
         threshold = graph.op("GatherElements", ranked, place, axis=1)
         allowed = graph.op("GreaterOrEqual", weights, threshold)
-        best = graph.op("ArgMax", scores, axis=1, keepdims=1)
-        is_best = graph.op("Equal", graph.constant(np.arange(self._symbols)[None]), best)
+        if self._is_wide:
+            return graph.op("Where", allowed, weights, graph.floats(0.0))
+        is_best = self._is_best(graph, scores)
         kept = graph.op("Where", allowed, weights, graph.floats(0.0))
-        return graph.op("Where", self._greedy, graph.op("Cast", is_best, to=FLOAT), kept)
+        return self._take_best(graph, is_best, kept)
+
+    def _is_best(self, graph: GraphBuilder, scores: str) -> str:
+        """Where the largest score of each row stands, the first of equal ones."""
+        best = graph.op("ArgMax", scores, axis=1, keepdims=1)
+        return graph.op("Equal", graph.constant(np.arange(self._symbols)[None]), best)
+
+    def _take_best(self, graph: GraphBuilder, is_best: str, weights: str) -> str:
+        """``weights``, but in greedy rows those of the best symbol alone."""
+        return graph.op("Where", self._greedy, graph.op("Cast", is_best, to=FLOAT), weights)
 
 
 def mark(graph: GraphBuilder, counts: str, tokens: str, amounts: str) -> str:
@@ -198,54 +256,12 @@ def mark(graph: GraphBuilder, counts: str, tokens: str, amounts: str) -> str:
     return graph.op("ScatterElements", counts, tokens, amounts, axis=1, reduction="add")
 
 
-def alternatives(
-    graph: GraphBuilder, log_probabilities: str, symbols: int, top: int
-) -> tuple[str, str]:
-    """The likeliest symbols and their log-probabilities; zeros in rows that asked for none.
-
-    Args:
-        graph: has the input ``alternatives``.
-        log_probabilities: [batch, steps, symbols].
-        symbols: length of the vocabulary.
-        top: how many.
-    """
-    wanted = graph.op("Greater", ALTERNATIVES, graph.constant(0))
-    shape: tuple[Dimension, ...] = (BATCH, "steps", top)
-    then, other = graph.subgraph(), graph.subgraph()
-    values, tokens = then.ops("TopK", 2, log_probabilities, then.constant([top]), axis=2)
-    rows = then.op("Unsqueeze", wanted, then.constant([1, 2]))
-    found = (
-        then.op("Where", rows, tokens, then.constant(0)),
-        then.op("Where", rows, values, then.floats(0.0)),
-    )
-    sizes = other.op("Shape", log_probabilities, start=0, end=2)
-    sizes = other.op("Concat", sizes, other.constant([top]), axis=0)
-    empty = (
-        other.op("Expand", other.constant(0), sizes),
-        other.op("Expand", other.floats(0.0), sizes),
-    )
-    types = (INT64, FLOAT)
-    return tuple(  # type: ignore[return-value]
-        graph.ops(
-            "If",
-            2,
-            _any(graph, wanted),
-            then_branch=then.finish(
-                "wanted", [], [Value(n, t, shape) for n, t in zip(found, types, strict=True)]
-            ),
-            else_branch=other.finish(
-                "unwanted", [], [Value(n, t, shape) for n, t in zip(empty, types, strict=True)]
-            ),
-        )
-    )
-
-
-def _differs(graph: GraphBuilder, value: str, neutral: str) -> str:
-    return graph.op("Not", graph.op("Equal", value, neutral))
-
-
-def _any(graph: GraphBuilder, *conditions: str) -> str:
+def any_of(graph: GraphBuilder, *conditions: str) -> str:
     """Whether any element of any of the bool tensors holds; a scalar."""
     found = [graph.op("ReduceMax", graph.op("Cast", c, to=INT64), keepdims=0) for c in conditions]
     largest = graph.op("Max", *found) if len(found) > 1 else found[0]
     return graph.op("Cast", largest, to=BOOL)
+
+
+def _differs(graph: GraphBuilder, value: str, neutral: str) -> str:
+    return graph.op("Not", graph.op("Equal", value, neutral))

@@ -19,10 +19,11 @@ from training.export.parity import FLOAT32, Tolerance
 from training.export.spec import CardFacts, Metric, Variant
 from training.export.timing import Comparison, compare_speed
 from training.graphs.build import GeneratorGraphs
-from training.graphs.goldens import ROWS, draw_inputs, graph_step
+from training.graphs.goldens import ROWS, draw_inputs
 from training.graphs.products import Precision
 from training.graphs.proof import BATCH_SIZES, Pair, check_graphs, make_goldens
 from training.graphs.reference import neutral_controls
+from training.graphs.stepping import graph_step
 from training.runtime import one_thread
 from training.text import card
 from training.text.conversion import weights_of

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from quartet.config import ConfigError, explain
 from training.averaging import make_average
 from training.checkpoint import CheckpointError, load_checkpoint
 from training.data.batches import rank_slice
 from training.nn.losses import make_loss
 from training.nn.schedules import StepPlan
-from training.rundir import RunDirectory
+from training.rundir import RunDirectory, read_run
 from training.runtime import Runtime
 from training.seeding import Stream, seed_modules
 from training.task import Family, Monitor, Task
@@ -39,13 +37,7 @@ def load_trained(run_dir: Path) -> tuple[TextConfig, CharModel]:
         CheckpointError: best.pt is missing, damaged or of another model.
     """
     run = RunDirectory(run_dir)
-    family, values = run.read_config()
-    if family != "text":
-        raise ConfigError(f"{run_dir}: expected a run of family 'text', got {family!r}")
-    try:
-        config = TextConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{run.config}: {explain(error)}") from error
+    config = read_run(run, "text", TextConfig)
     try:
         weights = load_checkpoint(run.best)["model"]
         model = build_model(config, [chr(point) for point in weights["code_points"].tolist()])

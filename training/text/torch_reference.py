@@ -5,20 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from quartet.generation import (
-    LENGTH,
-    LOG_PROBABILITIES,
-    TOKEN,
-    TOKENS,
-    UNIFORM,
-)
+from quartet.generation import LENGTH, LOG_PROBABILITIES, TOKENS
 from training.export.predict import Arrays
-from training.graphs.reference import Ids, draw
+from training.graphs.reference import Ids
+from training.graphs.stepping import COUNTS, SteppedGraphs, StepResult, log_softmax
 from training.graphs.weights import Floats
 from training.text.model import CharModel
 from training.text.tcn import TemporalConvNet
-
-COUNTS = "counts"
 
 
 class TorchReference:
@@ -43,10 +36,10 @@ class TorchReference:
             COUNTS: np.zeros((rows, self._symbols), np.float32),
         }
 
-    def step(self, tokens: Ids, states: Mapping[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
+    def step(self, tokens: Ids, states: Mapping[str, Floats]) -> StepResult:
         """Scores after one more symbol a row, and the states."""
         scores, after = self._run(tokens[:, None], states)
-        return scores[:, 0], after
+        return StepResult(scores[:, 0], after)
 
     def prefill(self, inputs: Arrays) -> Arrays:
         """See ``quartet.generation``."""
@@ -62,20 +55,12 @@ class TorchReference:
                 mine = {name: values[one] for name, values in states.items()}
                 for name, value in self._run(tokens[one, :count], mine)[1].items():
                     ends[name][one] = value
-        return {LOG_PROBABILITIES: _log_softmax(scores), **_outputs(ends)}
+        return {LOG_PROBABILITIES: log_softmax(scores), **_outputs(ends)}
 
     def decode(self, inputs: Arrays) -> Arrays:
         """See ``quartet.generation``."""
-        token = np.asarray(inputs[TOKEN], np.int64)
-        uniform = np.asarray(inputs[UNIFORM], np.float32)
-        states = self._states(inputs)
-        tokens, logs = np.zeros(uniform.shape, np.int64), np.zeros(uniform.shape, np.float32)
-        for place in range(uniform.shape[1]):
-            scores, states = self.step(token, states)
-            token = draw(scores, states[COUNTS], inputs, uniform[:, place])
-            tokens[:, place] = token
-            logs[:, place] = np.take_along_axis(_log_softmax(scores), token[:, None], 1)[:, 0]
-        return {TOKENS: tokens, LOG_PROBABILITIES: logs, **_outputs(states)}
+        names = (*self._model.state_names, COUNTS)
+        return SteppedGraphs(self.step, names).decode(inputs)
 
     @torch.inference_mode()
     def _run(self, tokens: Ids, states: Mapping[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
@@ -103,7 +88,3 @@ class TorchReference:
 
 def _outputs(states: Mapping[str, Floats]) -> dict[str, Floats]:
     return {f"next_{name}": values for name, values in states.items()}
-
-
-def _log_softmax(scores: Floats) -> Floats:
-    return torch.log_softmax(torch.from_numpy(scores), dim=-1).numpy()

@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from training.graphs.builder import FLOAT, GraphBuilder
-from training.graphs.network import BATCH, Carried, Reading, StateSpec
+from training.graphs.network import BATCH, Carried, ConstantSpec, Read, Reading, StateSpec, Step
 from training.graphs.products import Arithmetic, Matrix
 from training.text.graphs.weights import CausalConvolution, ConvolutionalWeights
 
 
 class ConvolutionalNetwork:
     """States ``context_0``, ``context_1``, ...: two a block."""
+
+    constants: tuple[ConstantSpec, ...] = ()
+    places = 0
 
     def __init__(self, weights: ConvolutionalWeights, arithmetic: Arithmetic) -> None:
         self._embedding = weights.embedding
@@ -32,24 +35,20 @@ class ConvolutionalNetwork:
         """See ``Network``."""
         return [Carried(states[s.name], FLOAT, (BATCH, *s.shape)) for s in self.states]
 
-    def step(
-        self, graph: GraphBuilder, token: str, carried: Sequence[str]
-    ) -> tuple[str, list[str]]:
+    def step(self, graph: GraphBuilder, token: str, carried: Sequence[str]) -> Step:
         """See ``Network``."""
         x = graph.op("Gather", graph.weight("embedding", self._embedding), token)
         x = graph.op("Unsqueeze", x, graph.constant([1]))
         y, wholes = self._pass(graph, x, carried)
         first, end, axis = graph.constant([1]), graph.constant([2**31]), graph.constant([1])
         after = [graph.op("Slice", whole, first, end, axis) for whole in wholes]
-        return graph.op("Squeeze", y, graph.constant([1])), after
+        return Step(graph.op("Squeeze", y, graph.constant([1])), after)
 
     def end(self, graph: GraphBuilder, carried: Sequence[str]) -> dict[str, str]:
         """See ``Network``."""
         return {spec.name: value for spec, value in zip(self.states, carried, strict=True)}
 
-    def read(
-        self, graph: GraphBuilder, reading: Reading, states: Mapping[str, str]
-    ) -> tuple[str, dict[str, str]]:
+    def read(self, graph: GraphBuilder, reading: Reading, states: Mapping[str, str]) -> Read:
         """See ``Network``."""
         tokens = graph.op("Transpose", reading.tokens, perm=[1, 0])
         x = graph.op("Gather", graph.weight("embedding", self._embedding), tokens)
@@ -60,7 +59,7 @@ class ConvolutionalNetwork:
             spec.name: _window(graph, whole, reading.length, spec.shape[0])
             for spec, whole in zip(self.states, wholes, strict=True)
         }
-        return graph.op("Reshape", rows, graph.constant([-1, last])), after
+        return Read(graph.op("Reshape", rows, graph.constant([-1, last])), after)
 
     def _pass(self, graph: GraphBuilder, x: str, contexts: Sequence[str]) -> tuple[str, list[str]]:
         """All blocks over x [batch, time, channels]; also each convolution's context and input."""

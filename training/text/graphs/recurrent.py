@@ -5,7 +5,16 @@ from dataclasses import replace
 
 from training.graphs.builder import FLOAT, INT64, GraphBuilder, Value
 from training.graphs.cells import LayerState, RecurrentStep
-from training.graphs.network import BATCH, Carried, Reading, StateSpec, rows_at
+from training.graphs.network import (
+    BATCH,
+    Carried,
+    ConstantSpec,
+    Read,
+    Reading,
+    StateSpec,
+    Step,
+    row_ends,
+)
 from training.graphs.products import Arithmetic
 from training.text.graphs.weights import RecurrentWeights
 
@@ -18,6 +27,9 @@ class RecurrentNetwork:
     Reading many symbols goes layer by layer: the products with what comes from below are made for
     all of them at once, and one layer's recurrent weights stay in the processor's cache.
     """
+
+    constants: tuple[ConstantSpec, ...] = ()
+    places = 0
 
     def __init__(self, weights: RecurrentWeights, arithmetic: Arithmetic) -> None:
         self._embedding = weights.embedding
@@ -38,9 +50,7 @@ class RecurrentNetwork:
             carried for state in self._unstack(graph, states) for carried in self._carried(state)
         ]
 
-    def step(
-        self, graph: GraphBuilder, token: str, carried: Sequence[str]
-    ) -> tuple[str, list[str]]:
+    def step(self, graph: GraphBuilder, token: str, carried: Sequence[str]) -> Step:
         """See ``Network``."""
         operand, after = "", []
         for layer, before in zip(self._layers, self._grouped(carried), strict=True):
@@ -51,15 +61,13 @@ class RecurrentNetwork:
             )
             operand = state.operand
             after += [c.value for c in self._carried(state)]
-        return operand, after
+        return Step(operand, after)
 
     def end(self, graph: GraphBuilder, carried: Sequence[str]) -> dict[str, str]:
         """See ``Network``."""
         return self._stack(graph, self._grouped(carried))
 
-    def read(
-        self, graph: GraphBuilder, reading: Reading, states: Mapping[str, str]
-    ) -> tuple[str, dict[str, str]]:
+    def read(self, graph: GraphBuilder, reading: Reading, states: Mapping[str, str]) -> Read:
         """See ``Network``."""
         operands, after = "", []
         flat = graph.constant([-1, self._width])
@@ -67,7 +75,7 @@ class RecurrentNetwork:
             operands, state = self._read_layer(graph, index, operands, before, reading)
             operands = graph.op("Reshape", operands, flat)
             after.append(state)
-        return operands, self._stack(graph, after)
+        return Read(operands, self._stack(graph, after))
 
     def _read_layer(
         self, graph: GraphBuilder, index: int, below: str, before: LayerState, reading: Reading
@@ -122,17 +130,9 @@ class RecurrentNetwork:
         self, graph: GraphBuilder, before: LayerState, after: LayerState, length: str
     ) -> LayerState:
         """The state where each row ends: ``before``, or one of those in the sequences ``after``."""
-        first = graph.constant([0])
-
-        def pick(start: str, sequence: str) -> str:
-            whole = graph.op("Concat", graph.op("Unsqueeze", start, first), sequence, axis=0)
-            return rows_at(graph, whole, length)
-
-        return LayerState(
-            "",
-            pick(before.hidden, after.hidden),
-            pick(before.cell, after.cell) if self._has_cell else "",
-        )
+        hidden = row_ends(graph, before.hidden, after.hidden, length)
+        cell = row_ends(graph, before.cell, after.cell, length) if self._has_cell else ""
+        return LayerState("", hidden, cell)
 
     def _carried(self, state: LayerState) -> list[Carried]:
         """A layer's state as flat values; the operand apart only where it is another tensor."""

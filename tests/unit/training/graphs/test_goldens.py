@@ -10,7 +10,8 @@ from tests.text_models import predict_with, random_weights, zero_states
 from training.export.errors import ExportError
 from training.export.predict import Arrays, Predict
 from training.graphs.build import GeneratorGraphs
-from training.graphs.goldens import DISTURBANCE, ROWS, STEPS, TIME, draw_inputs, graph_step
+from training.graphs.goldens import DISTURBANCE, ROWS, STEPS, TIME, draw_inputs
+from training.graphs.stepping import graph_step
 from training.text.graphs.build import build_graphs
 
 SYMBOLS = 30

@@ -29,7 +29,7 @@ from training.export.format import IR_VERSION, OPSET, check
 from training.export.predict import Predict
 from training.graphs.builder import GraphBuilder
 from training.graphs.decode import build_decode
-from training.graphs.network import Carried, Head, Reading, StateSpec
+from training.graphs.network import Carried, ConstantSpec, Head, Read, Reading, StateSpec, Step
 from training.graphs.products import Float32
 from training.graphs.reference import drawing_weights, neutral_controls
 from training.graphs.weights import Floats
@@ -41,6 +41,8 @@ class Table:
     """Network without a state: symbol i has row i of a table as its scores."""
 
     states: tuple[StateSpec, ...] = ()
+    constants: tuple[ConstantSpec, ...] = ()
+    places = 0
 
     def __init__(self, scores: Floats) -> None:
         self.scores = scores
@@ -48,17 +50,13 @@ class Table:
     def begin(self, graph: GraphBuilder, states: Mapping[str, str]) -> list[Carried]:
         return []
 
-    def step(
-        self, graph: GraphBuilder, token: str, carried: Sequence[str]
-    ) -> tuple[str, list[str]]:
-        return graph.op("Gather", graph.weight("table", self.scores), token), []
+    def step(self, graph: GraphBuilder, token: str, carried: Sequence[str]) -> Step:
+        return Step(graph.op("Gather", graph.weight("table", self.scores), token), [])
 
     def end(self, graph: GraphBuilder, carried: Sequence[str]) -> dict[str, str]:
         return {}
 
-    def read(
-        self, graph: GraphBuilder, reading: Reading, states: Mapping[str, str]
-    ) -> tuple[str, dict[str, str]]:
+    def read(self, graph: GraphBuilder, reading: Reading, states: Mapping[str, str]) -> Read:
         raise AssertionError("not read here")
 
 
