@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
+from serving.caption_types import CaptionAnswer, CaptionRequest, VideoRequest, VideoResponse
 from serving.errors import ServingError
 from serving.generation_types import GeneratedText, GenerateRequest
 from serving.pb.inference.model_config_pb2 import ModelConfig
@@ -71,6 +72,14 @@ class InferenceApi(Protocol):
 
     async def classify(self, request: ClassifyRequest) -> ClassifyResponse:
         """Name the best classes of each picture."""
+        ...
+
+    async def caption(self, request: CaptionRequest) -> CaptionAnswer:
+        """Begin to say what pictures show. What can be refused is refused before this returns."""
+        ...
+
+    async def caption_video(self, request: VideoRequest) -> VideoResponse:
+        """Say what each scene of a video shows; cancelling the wait stops the work."""
         ...
 
     def count_refused(self, protocol: str, error: ServingError) -> None:

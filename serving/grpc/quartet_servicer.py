@@ -2,13 +2,25 @@
 
 from collections.abc import AsyncGenerator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
+from serving.caption_types import CaptionRequest, VideoRequest, collect_captions
 from serving.errors import InvalidInput
+from serving.generation_types import GenerateRequest
 from serving.grpc.api import InferenceApi
 from serving.grpc.calls import Call, unary, unary_stream
+from serving.grpc.caption_messages import (
+    decode_caption,
+    decode_images,
+    decode_video,
+    encode_caption_finished,
+    encode_caption_piece,
+    encode_caption_started,
+    encode_captions,
+    encode_video,
+)
 from serving.grpc.converters import PROTOCOL
 from serving.grpc.text_messages import (
     decode_generate,
@@ -17,9 +29,11 @@ from serving.grpc.text_messages import (
     encode_started,
 )
 from serving.pb.quartet.v1 import quartet_pb2 as pb
-from serving.types import DEFAULT_TOP_K, MAX_IMAGES, ClassifyRequest, ClassifyResponse, Prediction
+from serving.types import DEFAULT_TOP_K, ClassifyRequest, ClassifyResponse, Prediction
 
 SERVICE_NAME = "quartet.v1.Quartet"
+
+RequestT = TypeVar("RequestT", CaptionRequest, GenerateRequest, VideoRequest)
 
 
 class QuartetServicer:
@@ -36,6 +50,9 @@ class QuartetServicer:
             {
                 "Classify": unary(pb.ClassifyRequest, self.classify, count),
                 "GenerateText": unary_stream(pb.GenerateTextRequest, self.generate_text, count),
+                "Caption": unary(pb.CaptionRequest, self.caption, count),
+                "StreamCaption": unary_stream(pb.CaptionRequest, self.stream_caption, count),
+                "CaptionVideo": unary(pb.CaptionVideoRequest, self.caption_video, count),
             },
         )
 
@@ -50,10 +67,7 @@ class QuartetServicer:
         self, request: pb.GenerateTextRequest, call: Call
     ) -> AsyncGenerator[pb.GenerateTextResponse, None]:
         """Write texts, and send them piece by piece."""
-        decoded = decode_generate(request)
-        decoded.client = decoded.client or call.client
-        decoded.deadline = call.deadline
-        decoded.request_id = call.request_id
+        decoded = _of_call(decode_generate(request), call)
         answer = await self._service.generate(decoded)
         try:
             yield encode_started(answer, decoded.id)
@@ -63,19 +77,46 @@ class QuartetServicer:
             await answer.aclose()
         yield encode_finished(answer.usage)
 
+    async def caption(self, request: pb.CaptionRequest, call: Call) -> pb.CaptionResponse:
+        """Say in words what each picture shows."""
+        decoded = _of_call(decode_caption(request), call)
+        answer = await self._service.caption(decoded)
+        return encode_captions(await collect_captions(answer), decoded.id)
+
+    async def stream_caption(
+        self, request: pb.CaptionRequest, call: Call
+    ) -> AsyncGenerator[pb.StreamCaptionResponse, None]:
+        """The same, word by word."""
+        decoded = _of_call(decode_caption(request), call)
+        answer = await self._service.caption(decoded)
+        try:
+            yield encode_caption_started(answer, decoded.id)
+            async for piece in answer:
+                for message in encode_caption_piece(piece):
+                    yield message
+        finally:
+            await answer.aclose()
+        yield encode_caption_finished()
+
+    async def caption_video(
+        self, request: pb.CaptionVideoRequest, call: Call
+    ) -> pb.CaptionVideoResponse:
+        """Say in words what each scene of a video shows."""
+        decoded = _of_call(decode_video(request), call)
+        return encode_video(await self._service.caption_video(decoded), decoded.id)
+
+
+def _of_call(request: RequestT, call: Call) -> RequestT:
+    """``request`` with what the transport knows of it."""
+    request.client = request.client or call.client
+    request.deadline = call.deadline
+    request.request_id = call.request_id
+    return request
+
 
 def decode_classify(message: pb.ClassifyRequest) -> ClassifyRequest:
     """Read a request. Raises InvalidInput."""
-    if not 1 <= len(message.images) <= MAX_IMAGES:
-        raise InvalidInput(
-            f"{len(message.images)} images in one request, expected 1 to {MAX_IMAGES}"
-        )
-    images = tuple(image.data for image in message.images)
-    if not all(images):
-        raise InvalidInput(
-            f"images[{images.index(b'')}] has 0 bytes, expected an encoded picture "
-            "(PNG, JPEG, WebP, GIF or BMP)"
-        )
+    images = decode_images(message.images)
     top_k = message.top_k if message.HasField("top_k") else DEFAULT_TOP_K
     if top_k < 1:
         raise InvalidInput("top_k: expected a whole number of at least 1, got 0")

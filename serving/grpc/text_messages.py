@@ -16,11 +16,12 @@ from serving.grpc.converters import PROTOCOL
 from serving.pb.quartet.v1 import quartet_pb2 as pb
 from serving.tasks.generation_plan import MAX_PROMPT
 
-_FINISH_REASONS: Final = {
+FINISH_REASONS: Final = {
     None: pb.FINISH_REASON_UNSPECIFIED,
     FinishReason.STOP: pb.FINISH_REASON_STOP,
     FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
 }
+"""As texts and captions have it -> as their messages do."""
 _GIVEN: Final = (
     "max_tokens",
     "temperature",
@@ -99,7 +100,7 @@ def encode_piece(piece: Piece) -> pb.GenerateTextResponse:
     message = response.piece
     message.index = piece.index
     message.text = piece.text
-    message.finish_reason = _FINISH_REASONS[piece.finish_reason]
+    message.finish_reason = FINISH_REASONS[piece.finish_reason]
     for symbol in piece.symbols:
         _encode_symbol(symbol, message.symbols.add())
     # An empty piece, too, says which of the cases it is.

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
+from serving.caption_types import CaptionRequest, VideoRequest, VideoResponse
 from serving.errors import (
     InferenceFailed,
     InvalidInput,
@@ -46,6 +47,7 @@ from serving.types import (
     Tensor,
     TensorSpec,
 )
+from tests.fake_captions import FakeCaptionAnswer, FakeCaptions
 
 TIMEOUT_S = 10.0
 
@@ -90,6 +92,18 @@ class FakeText:
         self._service.cancelled.set()
 
 
+class WatchedCaptions(FakeCaptionAnswer):
+    """Tells when it is closed."""
+
+    def __init__(self, request: CaptionRequest, service: "FakeService") -> None:
+        super().__init__(request, service.captions)
+        self._closed = service.cancelled
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._closed.set()
+
+
 class FakeService:
     """Model ``echo`` returns its inputs, ``double`` doubles them; ``wait`` answers when told.
 
@@ -103,6 +117,7 @@ class FakeService:
         self.infer_requests: list[InferRequest] = []
         self.classify_requests: list[ClassifyRequest] = []
         self.generate_requests: list[GenerateRequest] = []
+        self.captions = FakeCaptions()
         self.pieces = 0
         """Made so far, by all answers of several pieces."""
         self.in_work = 0
@@ -244,6 +259,19 @@ class FakeService:
                 for image in request.images
             ),
         )
+
+    async def caption(self, request: CaptionRequest) -> FakeCaptionAnswer:
+        if self.error is not None:
+            raise self.error
+        answer = WatchedCaptions(request, self)
+        self.captions.answers.append(answer)
+        self.entered.set()
+        return answer
+
+    async def caption_video(self, request: VideoRequest) -> VideoResponse:
+        if self.error is not None:
+            raise self.error
+        return await self.captions.caption_video(request)
 
     async def _wait(self) -> None:
         self.entered.set()
