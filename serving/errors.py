@@ -6,6 +6,7 @@
     +-- InferenceFailed     500  INTERNAL            ONNX Runtime refused or failed
     +-- InvalidInput        400  INVALID_ARGUMENT    the client's fault, and retrying will not help
     +-- MethodNotAllowed    405  UNIMPLEMENTED       REST only
+    +-- NotAcceptable       406  INVALID_ARGUMENT    REST only
     +-- PayloadTooLarge     413  RESOURCE_EXHAUSTED
     +-- UnsupportedEncoding 415  UNIMPLEMENTED
     +-- ModelNotFound       404  NOT_FOUND
@@ -72,6 +73,14 @@ class MethodNotAllowed(ServingError):
         super().__init__(f"Method Not Allowed; this path takes {allowed}")
         self.allowed = allowed
         """The methods that are, as the header ``Allow`` wants them (RFC 9110, 15.5.6)."""
+
+
+class NotAcceptable(ServingError):
+    """The answer has none of the media types that the client takes (RFC 9110, 15.5.7)."""
+
+    http_status = 406
+    grpc_code = "INVALID_ARGUMENT"
+    outcome = "invalid"
 
 
 class PayloadTooLarge(ServingError):

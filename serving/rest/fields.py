@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+
+import orjson
 
 from serving.errors import InvalidInput
 from serving.rest.json_codec import parse_json
@@ -97,6 +100,22 @@ def ids(name: str, value: Any) -> tuple[int, ...]:
         if type(item) is not int:
             raise wrong(f"{name}[{place}]", "a whole number", item)
     return tuple(value)
+
+
+def from_text(reader: Reader) -> Reader:
+    """Reads the same from the text of a form field or query parameter.
+
+    A string stands there as it is, numbers and true or false as in JSON.
+    """
+
+    def read(name: str, value: Any) -> Any:
+        if reader is not text:
+            # What is no JSON stays a string, of which the reader says what it expected instead.
+            with suppress(orjson.JSONDecodeError):
+                value = orjson.loads(value)
+        return reader(name, value)
+
+    return read
 
 
 def one_of(*allowed: str) -> Reader:

@@ -144,13 +144,24 @@ def preferred_encoding(accept: str) -> str:
     weights: dict[str, float] = {}
     for item in accept.split(","):
         name, _, parameter = item.partition(";")
-        weights[name.strip().lower()] = _weight(parameter)
+        weights[name.strip().lower()] = quality(parameter)
     best, best_weight = "identity", weights.get("identity", 0.0)
     for encoding in ("gzip", "deflate"):
         weight = weights.get(encoding, weights.get("*", 0.0))
         if weight > best_weight:
             best, best_weight = encoding, weight
     return best
+
+
+def quality(parameter: str) -> float:
+    """The weight of ``q=WEIGHT``; 1 of any other parameter, 0 of a malformed one."""
+    key, _, value = parameter.partition("=")
+    if key.strip().lower() != "q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0
 
 
 def error_reply(error: ServingError, request_id: str) -> Reply:
@@ -226,13 +237,3 @@ class _DisconnectWatch:
 
 def _too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"the request body is over the limit of {limit} bytes")
-
-
-def _weight(parameter: str) -> float:
-    key, _, value = parameter.partition("=")
-    if key.strip().lower() != "q":
-        return 1.0
-    try:
-        return float(value)
-    except ValueError:
-        return 0.0
