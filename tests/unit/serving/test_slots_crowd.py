@@ -23,9 +23,12 @@ from serving.slots import Planned, PlannedRun, SlotRules, SlotScheduler
 from serving.token_scheduler import BeamSearch, Job, Row, RowState, Run
 from tests.generation_sinks import RecordingSearch, RecordingSink
 from tests.step_engines import (
+    PLACES,
     SYMBOLS,
     TOP,
     HashEngine,
+    attention_of,
+    begun_state,
     initial_state,
     read_symbols,
     scores_after,
@@ -38,6 +41,15 @@ POISON = Sampling(top_k=13)
 
 prompts = st.lists(st.integers(0, SYMBOLS - 1), min_size=1, max_size=9).map(tuple)
 waits = st.none() | st.integers(1, 12)
+keys = st.none() | st.integers(1, 4)
+"""Constants of a request; none: it leaves them out."""
+
+
+def state_of(key: int | None, read_before: tuple[int, ...] | None = None) -> RowState | None:
+    """What a row begins with: of a text that goes on all, else the constant alone."""
+    if read_before is not None:
+        return read_symbols(initial_state(key or 0), read_before)
+    return None if key is None else {"key": initial_state(key)["key"]}
 
 
 def poisoned(run: Run) -> Exception | None:
@@ -108,6 +120,9 @@ class CrowdMachine(RuleBasedStateMachine):
         keep_state=st.booleans(),
         score_prompt=st.booleans(),
         alternatives=st.sampled_from((0, 0, 3)),
+        attention=st.booleans(),
+        min_tokens=st.sampled_from((0, 0, 1, 7, 20)),
+        key=keys,
         continued=st.none() | prompts,
         poison=st.integers(0, 9),
         client=st.sampled_from("abc"),
@@ -124,15 +139,16 @@ class CrowdMachine(RuleBasedStateMachine):
         keep_state: bool,
         score_prompt: bool,
         alternatives: int,
+        attention: bool,
+        min_tokens: int,
+        key: int | None,
         continued: tuple[int, ...] | None,
         poison: int,
         client: str,
         wait: int | None,
         data: Any,
     ) -> None:
-        state: RowState | None = None
-        if continued is not None:
-            state = read_symbols(initial_state(), continued)
+        state = state_of(key, continued)
         seed = data.draw(st.integers(0, 2**64 - 1))
         rows = [
             Row(
@@ -145,12 +161,14 @@ class CrowdMachine(RuleBasedStateMachine):
                 prompt=prompt,
                 sampling=POISON if poison == index else Sampling(top_k=index),
                 max_tokens=limit,
+                min_tokens=min_tokens,
                 seed=seed,
                 stream=index,
                 position=0 if continued is None else 3,
                 state=state,
                 keep_state=keep_state,
                 alternatives=alternatives,
+                attention=attention,
                 score_prompt=score_prompt,
                 client=client,
                 deadline=None if wait is None else self.now + wait,
@@ -164,6 +182,9 @@ class CrowdMachine(RuleBasedStateMachine):
         width=st.integers(1, 4),
         top=st.integers(1, TOP),
         steps=st.integers(1, 8),
+        attention=st.booleans(),
+        key=keys,
+        scored=st.booleans(),
         client=st.sampled_from("abc"),
         wait=waits,
     )
@@ -173,19 +194,39 @@ class CrowdMachine(RuleBasedStateMachine):
         width: int,
         top: int,
         steps: int,
+        attention: bool,
+        key: int | None,
+        scored: bool,
         client: str,
         wait: int | None,
     ) -> None:
+        """A search, and perhaps a row beside it that tells what its prompt is worth."""
+        state, deadline = state_of(key), None if wait is None else self.now + wait
         width = min(width, self.slot_rules.widest_run)
         search = BeamSearch(
             sink=RecordingSearch(width=width, steps=steps),
             prompt=prompt,
             width=width,
             top=top,
+            attention=attention,
+            state=state,
             client=client,
-            deadline=None if wait is None else self.now + wait,
+            deadline=deadline,
         )
-        self.submit([search], width)
+        scores = Row(
+            sink=RecordingSink(limit=0),
+            prompt=prompt,
+            sampling=Sampling(),
+            max_tokens=0,
+            seed=0,
+            state=state,
+            attention=attention,
+            score_prompt=True,
+            client=client,
+            deadline=deadline,
+        )
+        jobs = [scores, search] if scored else [search]
+        self.submit(jobs, width + scored)
 
     def submit(self, jobs: list[Any], rows: int) -> None:
         waiting, active = self.core.waiting_rows, self.core.active_rows
@@ -347,11 +388,14 @@ def check_row(row: Row, *, cancelled: bool) -> None:
         assert written == len(text)
     assert sink.scores[:written] == alone.log_probabilities[:written].tolist()
     assert sink.near[:written] == alone.top_tokens[:written].tolist()
+    seen = [] if alone.attention is None else alone.attention[:written].tolist()
+    assert sink.attention[:written] == seen
     check_prompt_scores(row, sink)
     if sink.state is not None:
         symbols = (*row.prompt, *text)
-        expected = read_symbols(row.state or initial_state(), symbols[:-1])
+        expected = read_symbols(begun_state(row.state), symbols[:-1])
         assert sink.state["hash"].tolist() == expected["hash"].tolist()
+        assert sink.state["key"].tolist() == expected["key"].tolist()
         assert sink.last == symbols[-1]
 
 
@@ -361,10 +405,16 @@ def check_prompt_scores(row: Row, sink: RecordingSink) -> None:
     heard = np.concatenate(parts) if parts else np.zeros((0, SYMBOLS), np.float32)
     if row.score_prompt and sink.ended:
         assert len(heard) == len(row.prompt) - 1
-    state: RowState = row.state or initial_state()
-    for symbol, scores in zip(row.prompt, heard, strict=False):
+    seen = [part for part in sink.prompt_attention if part is not None]
+    assert len(seen) == (len(parts) if row.attention else 0)
+    attention = np.concatenate([np.zeros((0, PLACES), np.float32), *seen])
+    assert len(attention) == (len(heard) if row.attention else 0)
+    state: RowState = begun_state(row.state)
+    for place, (symbol, scores) in enumerate(zip(row.prompt, heard, strict=False)):
         state = read_symbols(state, [symbol])
         np.testing.assert_array_equal(scores, scores_after(state))
+        if row.attention:
+            np.testing.assert_array_equal(attention[place], attention_of(state))
 
 
 def check_search(search: BeamSearch, *, cancelled: bool) -> None:
