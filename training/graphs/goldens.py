@@ -151,7 +151,8 @@ class _Drawer:
 
     def free(self, rows: npt.NDArray[np.bool_]) -> None:
         """Let some rows draw from the model's own distribution."""
-        _take_over(self._choice.controls, neutral_controls(len(rows)), rows)
+        controls = self._choice.controls
+        _take_over(controls, {**controls, **neutral_controls(len(rows))}, rows)
 
     def _read(self, prompt: Ids, length: Ids) -> dict[str, Floats]:
         """The states of each row after its ``length`` symbols."""

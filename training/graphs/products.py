@@ -15,7 +15,7 @@ float32, 8 bits less than 0.0001; the head in float32 would have won back half o
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,10 @@ class Arithmetic(Protocol):
         """``x``, float32 [rows, inputs], in the form that products take."""
         ...
 
+    def operand_table(self, x: Floats) -> npt.NDArray[Any]:
+        """``operand`` of values that are known beforehand, any shape."""
+        ...
+
     def product(self, graph: GraphBuilder, matrix: Matrix, x: str, addend: str) -> str:
         """``x @ W + addend``, float32 [rows, outputs].
 
@@ -102,6 +106,10 @@ class Float32:
         """See ``Arithmetic``: ``x`` itself."""
         return x
 
+    def operand_table(self, x: Floats) -> npt.NDArray[Any]:
+        """See ``Arithmetic``: ``x`` itself."""
+        return x
+
     def product(self, graph: GraphBuilder, matrix: Matrix, x: str, addend: str) -> str:
         """See ``Arithmetic``."""
         return graph.op("Gemm", x, graph.weight(matrix.name, matrix.values), addend)
@@ -130,6 +138,10 @@ class Int8:
         """See ``Arithmetic``: round(127 x) + 128."""
         zero = graph.constant(STATE_ZERO, np.uint8)
         return graph.op("QuantizeLinear", x, graph.floats(STATE_SCALE), zero)
+
+    def operand_table(self, x: Floats) -> npt.NDArray[Any]:
+        """See ``Arithmetic``."""
+        return (np.rint(x / np.float32(STATE_SCALE)) + STATE_ZERO).astype(np.uint8)
 
     def product(self, graph: GraphBuilder, matrix: Matrix, x: str, addend: str) -> str:
         """See ``Arithmetic``."""

@@ -1,0 +1,1 @@
+"""The network of captions for ``training.graphs``. No module here knows PyTorch."""
