@@ -17,9 +17,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from quartet.config import ConfigError
+from pydantic import ValidationError
+
+from quartet.config import ConfigError, explain
 from training.config import TrainingConfig
 
 MACHINE_KEYS: dict[str, bool | dict[str, bool]] = {
@@ -112,6 +114,20 @@ class RunDirectory:
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"{self.config} is not a run's configuration: {error!r}") from error
         return family, values
+
+
+ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
+
+
+def read_run(run: RunDirectory, family: str, schema: type[ConfigT]) -> ConfigT:
+    """The configuration of a run of ``family``. Raises ConfigError if it is none."""
+    found, values = run.read_config()
+    if found != family:
+        raise ConfigError(f"{run.path}: expected a run of family {family!r}, got {found!r}")
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{run.config}: {explain(error)}") from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

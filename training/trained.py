@@ -2,11 +2,12 @@
 
 By convention a family's package has a module ``evaluation``, see
 ``training.evaluation.spec.EvaluationModule``, and a module ``export`` with
-``open_run(run_dir, data_dir)``.
+``open_run(run_dir, data_dir)`` if its networks are served.
 """
 
 import argparse
 import importlib
+import importlib.util
 import os
 from pathlib import Path
 from types import ModuleType
@@ -44,8 +45,13 @@ def _family_module(run_dir: Path, name: str) -> ModuleType:
         raise ConfigError(
             f"{run_dir} is a run of family {family!r}; this version knows {', '.join(FAMILIES)}"
         )
-    package = FAMILIES[family].module.rpartition(".")[0]
-    return importlib.import_module(f"{package}.{name}")
+    module = f"{FAMILIES[family].module.rpartition('.')[0]}.{name}"
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(
+            f"{run_dir} is a run of family {family!r}, which has no {name}: "
+            "its networks are parts of others"
+        )
+    return importlib.import_module(module)
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from quartet.config import ConfigError, explain
+from quartet.config import ConfigError
 from training.averaging import make_average
 from training.caption.batches import CaptionBatches, encode_captions
 from training.caption.cider import CiderD
@@ -24,7 +23,7 @@ from training.data.batches import rank_slice
 from training.data.caption_text import build_vocabulary, tokenize
 from training.data.captioned_images import CaptionedImages, load_captioned_images
 from training.nn.schedules import StepPlan
-from training.rundir import RunDirectory
+from training.rundir import RunDirectory, read_run
 from training.runtime import Runtime
 from training.seeding import Stream, make_generator, seed_modules
 from training.task import Family, Monitor, Task
@@ -43,13 +42,7 @@ def load_trained(run_dir: Path) -> tuple[CaptionConfig, Captioner]:
         CheckpointError: best.pt is missing, damaged or of another model.
     """
     run = RunDirectory(run_dir)
-    family, values = run.read_config()
-    if family != "caption":
-        raise ConfigError(f"{run_dir}: expected a run of family 'caption', got {family!r}")
-    try:
-        config = CaptionConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{run.config}: {explain(error)}") from error
+    config = read_run(run, "caption", CaptionConfig)
     try:
         weights = load_checkpoint(run.best)["model"]
         symbols = bytes(weights["model.vocabulary"].tolist()).decode().split("\n")

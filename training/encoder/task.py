@@ -3,17 +3,20 @@
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from training.averaging import make_average
+from training.checkpoint import CheckpointError, load_checkpoint
 from training.data.batches import epoch_order, rank_slice, steps_per_epoch
 from training.data.tiny_imagenet import TinyImageNet, load_tiny_imagenet
 from training.encoder.config import EncoderConfig
 from training.nn.losses import make_loss
 from training.nn.schedules import StepPlan
+from training.rundir import RunDirectory, read_run
 from training.runtime import Runtime
 from training.seeding import Stream, make_generator, seed_modules
 from training.task import Family, Monitor, Task
@@ -21,6 +24,26 @@ from training.updater import Updater
 from training.vision.classifier import EncoderClassifier
 from training.vision.resnet import ResidualEncoder
 from training.vision.views import draw_crops, draw_jitter, plain_views, random_views
+
+
+def load_trained(run_dir: Path) -> tuple[EncoderConfig, EncoderClassifier]:
+    """The configuration and the best model of a run, in eval mode on the CPU.
+
+    Raises:
+        ConfigError: ``run_dir`` is no run of family ``encoder``.
+        CheckpointError: best.pt is missing, damaged or of another model.
+    """
+    run = RunDirectory(run_dir)
+    config = read_run(run, "encoder", EncoderConfig)
+    try:
+        weights = load_checkpoint(run.best)["model"]
+        classes = len(weights["classifier.1.bias"])
+        encoder = ResidualEncoder(config.model.channels, config.model.blocks)
+        model = EncoderClassifier(encoder, encoder.channels, classes, 0.0)
+        model.load_state_dict(weights)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{run.best} does not fit its config.json: {error}") from error
+    return config, model.eval()
 
 
 class EncoderTask(Task):

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from quartet.config import ConfigError, explain
 from training.averaging import make_average
 from training.checkpoint import CheckpointError, load_checkpoint
 from training.data.augment import draw_affine
@@ -21,7 +19,7 @@ from training.mnist.data import prepare
 from training.mnist.model import build_model
 from training.nn.losses import make_loss
 from training.nn.schedules import StepPlan
-from training.rundir import RunDirectory
+from training.rundir import RunDirectory, read_run
 from training.runtime import Runtime
 from training.seeding import Stream, make_generator, seed_modules
 from training.task import Family, Monitor, Task
@@ -36,13 +34,7 @@ def load_trained(run_dir: Path) -> tuple[MnistConfig, nn.Module]:
         CheckpointError: best.pt is missing, damaged or of another model.
     """
     run = RunDirectory(run_dir)
-    family, values = run.read_config()
-    if family != "mnist":
-        raise ConfigError(f"{run_dir}: expected a run of family 'mnist', got {family!r}")
-    try:
-        config = MnistConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{run.config}: {explain(error)}") from error
+    config = read_run(run, "mnist", MnistConfig)
     model = build_model(config)
     try:
         model.load_state_dict(load_checkpoint(run.best)["model"])

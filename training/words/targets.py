@@ -102,17 +102,23 @@ def word_targets(captions: Sequence[Sequence[str]], words: Sequence[str], agreem
     return targets
 
 
-def mean_average_precision(scores: Tensor, shown: Tensor) -> float:
-    """Mean over words of the area under precision over recall (average precision).
+def average_precisions(scores: Tensor, shown: Tensor) -> Tensor:
+    """Area under precision over recall of each word (average precision).
 
     Args:
         scores: [pictures, words].
-        shown: bool [pictures, words]; words that no picture shows are left out.
+        shown: bool [pictures, words].
+
+    Returns:
+        float64 [words]; NaN for a word that no picture shows.
     """
     order = scores.argsort(dim=0, descending=True, stable=True)
     hits = shown.gather(0, order).double()
     ranks = torch.arange(1, len(hits) + 1, dtype=torch.float64, device=hits.device).unsqueeze(1)
     precision = hits.cumsum(0) / ranks
-    positives = hits.sum(0)
-    average = (precision * hits).sum(0) / positives.clamp(min=1)
-    return float(average[positives > 0].mean())
+    return (precision * hits).sum(0) / hits.sum(0)
+
+
+def mean_average_precision(scores: Tensor, shown: Tensor) -> float:
+    """Mean of ``average_precisions`` over the words that some picture shows."""
+    return float(average_precisions(scores, shown).nanmean())

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,18 +11,40 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.averaging import make_average
+from training.checkpoint import CheckpointError, load_checkpoint
 from training.data.batches import epoch_order, rank_slice, steps_per_epoch
 from training.data.captioned_images import CaptionedImages, load_captioned_images
 from training.nn.schedules import StepPlan
+from training.rundir import RunDirectory, read_run
 from training.runtime import Runtime
 from training.seeding import Stream, make_generator, seed_modules
 from training.task import Family, Monitor, Task
 from training.updater import Updater
 from training.vision.classifier import EncoderClassifier
-from training.vision.pretrained import load_encoder
+from training.vision.pretrained import load_encoder, make_encoder
 from training.vision.views import draw_crops, draw_jitter, plain_views, random_views
 from training.words.config import WordsConfig
 from training.words.targets import choose_words, mean_average_precision, word_targets
+
+
+def load_trained(run_dir: Path) -> tuple[WordsConfig, EncoderClassifier]:
+    """The configuration and the best model of a run, in eval mode on the CPU.
+
+    Raises:
+        ConfigError: ``run_dir`` is no run of family ``words``.
+        CheckpointError: best.pt is missing, damaged or of another model.
+    """
+    run = RunDirectory(run_dir)
+    config = read_run(run, "words", WordsConfig)
+    try:
+        weights = load_checkpoint(run.best)["model"]
+        words = len(weights["classifier.1.bias"])
+        made = make_encoder(config.encoder, config.model)
+        model = EncoderClassifier(made.encoder, made.channels, words, 0.0)
+        model.load_state_dict(weights)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{run.best} does not fit its config.json: {error}") from error
+    return config, model.eval()
 
 
 class WordsTask(Task):
