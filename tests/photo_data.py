@@ -11,8 +11,8 @@ SIDES = ("left", "right")
 
 def make_photos(rows: int = 24, side: int = 32, seed: int = 0) -> CaptionedImages:
     """Three splits of ``rows`` pictures [3, side, side]; what is said of each is true."""
-    splits = [_make_split(rows, side, seed * 3 + number) for number in range(3)]
-    return CaptionedImages("made-up", *splits, checksum="0" * 64, dropped={})
+    train, validation, test = (_make_split(rows, side, seed * 3 + number) for number in range(3))
+    return CaptionedImages("made-up", train, validation, test, "0" * 64, {})
 
 
 def _make_split(rows: int, side: int, seed: int) -> CaptionedSplit:
