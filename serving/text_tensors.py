@@ -13,6 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from serving.call_parameters import (
+    Reader,
+    earliest_end,
+    only_input,
+    read_flag,
+    read_microseconds,
+    read_number,
+    read_parameters,
+    read_text,
+    read_whole,
+    unexpected_shape,
+    wanted_outputs,
+    wrong_parameter,
+)
 from serving.errors import InvalidInput
 from serving.generation_types import GenerateRequest, Receipt
 from serving.receipts import parse_receipt, receipt_json
@@ -38,9 +52,6 @@ TEXT_OUTPUTS = tuple(
 """The outputs of every text model."""
 
 _OUTPUT_NAMES = tuple(spec.name for spec in TEXT_OUTPUTS)
-_LONGEST_TIMEOUT_US = 2**63 - 1
-_IGNORED = frozenset(("triton_enable_empty_final_response",))
-"""Meant for the transport."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +75,9 @@ def parse_text_call(request: InferRequest, clock: Callable[[], float] = time.mon
     Raises:
         InvalidInput: a tensor or parameter is wrong; the text says what was expected.
     """
-    values: dict[str, Any] = {}
-    for name, value in request.parameters.items():
-        reader = _READERS.get(name)
-        if reader is not None:
-            values[name] = reader(name, value)
-        elif name not in _IGNORED:
-            raise InvalidInput(
-                f"unknown parameter {name[:80]!r} for model {request.model_name!r}; "
-                f"it knows {', '.join(_READERS)}"
-            )
+    values = read_parameters(request, _READERS)
     sequence = _sequence(values, request.model_name)
-    timeout_us = values.pop("timeout", 0)
-    deadline = request.deadline
-    if timeout_us:
-        end = clock() + min(timeout_us, _LONGEST_TIMEOUT_US) / 1e6
-        deadline = end if deadline is None else min(deadline, end)
+    deadline = earliest_end(request.deadline, values.pop("timeout", 0), clock)
     text = _text_input(request)
     return TextCall(
         GenerateRequest(
@@ -94,7 +92,7 @@ def parse_text_call(request: InferRequest, clock: Callable[[], float] = time.mon
             **values,
         ),
         sequence,
-        _outputs(request),
+        wanted_outputs(request, _OUTPUT_NAMES),
     )
 
 
@@ -132,43 +130,14 @@ def _text_tensor(text: str) -> Tensor:
 
 
 def _text_input(request: InferRequest) -> str:
-    name = request.model_name
-    for given in request.inputs:
-        if given != TEXT_INPUT:
-            raise InvalidInput(
-                f"unexpected inference input {given!r} for model {name!r}; it has {[TEXT_INPUT]}"
-            )
-    tensor = request.inputs.get(TEXT_INPUT)
-    if tensor is None:
-        raise InvalidInput(
-            f"expected 1 inputs but got 0 inputs for model {name!r}. Got input(s) [], but missing "
-            f"required input(s) {[TEXT_INPUT]}"
-        )
-    if tensor.datatype is not Datatype.BYTES:
-        raise InvalidInput(
-            f"inference input {TEXT_INPUT!r} data-type is {tensor.datatype.wire!r}, "
-            f"but model {name!r} expects 'BYTES'"
-        )
+    tensor = only_input(request, TEXT_INPUT)
     if tensor.shape != (1,):
-        raise InvalidInput(
-            f"unexpected shape for input {TEXT_INPUT!r} for model {name!r}. "
-            f"Expected [1], got {list(tensor.shape)}"
-        )
+        raise unexpected_shape(request, TEXT_INPUT, (1,))
     try:
         text: str = tensor.data[0].decode()
     except UnicodeDecodeError as error:
         raise InvalidInput(f"input {TEXT_INPUT!r} is not UTF-8: {error}") from None
     return text
-
-
-def _outputs(request: InferRequest) -> tuple[str, ...]:
-    for name in request.outputs:
-        if name not in _OUTPUT_NAMES:
-            raise InvalidInput(
-                f"unexpected inference output {name!r} for model {request.model_name!r}; "
-                f"it has {list(_OUTPUT_NAMES)}"
-            )
-    return request.outputs or _OUTPUT_NAMES
 
 
 def _sequence(values: dict[str, Any], model: str) -> SequenceStep | None:
@@ -187,52 +156,15 @@ def _sequence(values: dict[str, Any], model: str) -> SequenceStep | None:
     return SequenceStep(id=key, start=start, end=end)
 
 
-def _wrong(name: str, expected: str, value: ParameterValue) -> InvalidInput:
-    return InvalidInput(f"parameter {name!r}: expected {expected}, got {value!r:.80}")
-
-
-def _whole(name: str, value: ParameterValue) -> int:
-    if type(value) is not int:
-        raise _wrong(name, "a whole number", value)
-    return value
-
-
-def _microseconds(name: str, value: ParameterValue) -> int:
-    if type(value) is not int or value < 0:
-        raise InvalidInput(f"parameter {name!r} is whole microseconds >= 0, got {value!r:.80}")
-    return value
-
-
-def _number(name: str, value: ParameterValue) -> float:
-    if isinstance(value, bool | str):
-        raise _wrong(name, "a number", value)
-    try:
-        return float(value)
-    except OverflowError:
-        raise _wrong(name, "a number", value) from None
-
-
-def _flag(name: str, value: ParameterValue) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(name, "true or false", value)
-    return value
-
-
-def _text(name: str, value: ParameterValue) -> str:
-    if not isinstance(value, str):
-        raise _wrong(name, "a string", value)
-    return value
-
-
 def _unknown(name: str, value: ParameterValue) -> str:
     if value not in ("map", "refuse"):
-        raise _wrong(name, "'map' or 'refuse'", value)
+        raise wrong_parameter(name, "'map' or 'refuse'", value)
     return str(value)
 
 
 def _stop(name: str, value: ParameterValue) -> tuple[str, ...]:
     """One string, or the JSON of a list of strings; what is no such JSON stands for itself."""
-    text = _text(name, value)
+    text = read_text(name, value)
     if text.startswith("["):
         try:
             items: Any = json.loads(text)
@@ -244,33 +176,33 @@ def _stop(name: str, value: ParameterValue) -> tuple[str, ...]:
 
 
 def _receipt(name: str, value: ParameterValue) -> Receipt | None:
-    text = _text(name, value)
+    text = read_text(name, value)
     return parse_receipt(text) if text else None
 
 
 def _sequence_id(name: str, value: ParameterValue) -> int | str:
     if isinstance(value, bool | float):
-        raise _wrong(name, "a whole number or a string", value)
+        raise wrong_parameter(name, "a whole number or a string", value)
     return value
 
 
-_READERS: Mapping[str, Callable[[str, ParameterValue], Any]] = {
-    "max_tokens": _whole,
-    "temperature": _number,
-    "top_k": _whole,
-    "top_p": _number,
-    "repetition_penalty": _number,
-    "presence_penalty": _number,
-    "frequency_penalty": _number,
-    "seed": _whole,
+_READERS: Mapping[str, Reader] = {
+    "max_tokens": read_whole,
+    "temperature": read_number,
+    "top_k": read_whole,
+    "top_p": read_number,
+    "repetition_penalty": read_number,
+    "presence_penalty": read_number,
+    "frequency_penalty": read_number,
+    "seed": read_whole,
     "stop": _stop,
     "unknown": _unknown,
     "receipt": _receipt,
-    "session": _text,
-    "echo": _flag,
+    "session": read_text,
+    "echo": read_flag,
     "sequence_id": _sequence_id,
-    "sequence_start": _flag,
-    "sequence_end": _flag,
-    "timeout": _microseconds,
+    "sequence_start": read_flag,
+    "sequence_end": read_flag,
+    "timeout": read_microseconds,
 }
 """Parameter -> how it is read."""

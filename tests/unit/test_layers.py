@@ -107,6 +107,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.prompt_scores",
             "serving.beam_search",
             "serving.session_store",
+            "serving.call_parameters",
             "serving.text_tensors",
             "serving.caption_tensors",
             "serving.warmup",
