@@ -22,10 +22,10 @@ from serving.video_frames import (
     reduce_picture,
 )
 
-_SHORTEST_S = 0.011
-"""A frame meant to last 10 ms or less, as many files that give no time have it, ..."""
-_DEFAULT_S = 0.1
-"""... lasts 100 ms, as in browsers (Chromium's GIF decoder, WebKit bug 36082)."""
+_TOO_SHORT_MS = 10
+"""A frame of at most this, as many files that give no time have it, ..."""
+_DEFAULT_MS = 100
+"""... lasts so long, as in browsers (WebKit bug 36082, Gecko, Chromium)."""
 
 
 def read_animation(data: bytes, kind: str, limits: VideoLimits) -> VideoClip | None:
@@ -62,14 +62,14 @@ def read_animation(data: bytes, kind: str, limits: VideoLimits) -> VideoClip | N
 
 
 def _sample(image: ImageFile.ImageFile, kind: str, limits: VideoLimits) -> VideoClip:
-    clock, sampler, start = DecodeClock(limits.max_decode_s), FrameSampler(limits), 0.0
+    clock, sampler, start_ms = DecodeClock(limits.max_decode_s), FrameSampler(limits), 0.0
     for frame in _frames(image, kind, limits):
-        duration = float(frame.info.get("duration") or 0) / 1000
-        end = start + (_DEFAULT_S if duration < _SHORTEST_S else duration)
-        if sampler.wants(end):
+        duration_ms = float(frame.info.get("duration") or 0)
+        end_ms = start_ms + (_DEFAULT_MS if duration_ms <= _TOO_SHORT_MS else duration_ms)
+        if sampler.wants(end_ms / 1000):
             picture = reduce_picture(flatten_on_white(upright(frame)), limits)
-            sampler.add(VideoFrame(start, picture), end)
-        start = end
+            sampler.add(VideoFrame(start_ms / 1000, picture), end_ms / 1000)
+        start_ms = end_ms
         clock.check()
     return sampler.clip()
 

@@ -67,6 +67,8 @@ def _top_level(data: bytes) -> Iterator[tuple[bytes, int, int]]:
             (size,), header = struct.unpack_from(">Q", data, start + 8), 16
         end = len(data) if size == 0 else start + size
         if end < start + header:
+            # No box; what follows is read by nobody, but looked over nevertheless.
+            yield b"", start, len(data)
             return
         yield kind, start, end
         start = end

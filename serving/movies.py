@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 CODECS = ("h264", "hevc", "mpeg4", "vp9", "av1", "libdav1d", "mjpeg")
 """FFmpeg's names of the decoders that are reachable."""
 
+_FLATTEST = 8.0
+"""Width of a pixel over its height; beyond, the file is wrong and pixels are taken as square."""
+
+_TURNS = {
+    1: Image.Transpose.ROTATE_90,
+    2: Image.Transpose.ROTATE_180,
+    3: Image.Transpose.ROTATE_270,
+}
+
 _DAMAGE = (OSError, ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, EOFError)
 """What PyAV raises on damaged files besides its FFmpegError (which inherits from some of them)."""
 
@@ -149,21 +158,15 @@ class _Movie:
         return float(1 / rate) if rate else 0.04
 
     def _picture(self, frame: Any) -> Image.Image:
-        shape = self._stream.sample_aspect_ratio or Fraction(1)
-        width, height = kept_size(float(frame.width * shape), frame.height, self._limits)
+        shape = float(self._stream.sample_aspect_ratio or 1)
+        shape = shape if 1 / _FLATTEST <= shape <= _FLATTEST else 1.0
+        width, height = kept_size(frame.width * shape, frame.height, self._limits)
         picture: Image.Image = frame.reformat(
             width=width, height=height, format="rgb24", interpolation="AREA", threads=1
         ).to_image()
         # By quarters: what phones write. `rotation` is counterclockwise, as Pillow has it.
         turns = round(frame.rotation / 90) % 4
         return picture if turns == 0 else picture.transpose(_TURNS[turns])
-
-
-_TURNS = {
-    1: Image.Transpose.ROTATE_90,
-    2: Image.Transpose.ROTATE_180,
-    3: Image.Transpose.ROTATE_270,
-}
 
 
 def _picture_track(container: "InputContainer") -> "VideoStream":

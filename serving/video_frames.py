@@ -150,7 +150,10 @@ def check_duration(duration_s: float, limits: VideoLimits) -> None:
 def kept_size(width: float, height: float, limits: VideoLimits) -> tuple[int, int]:
     """Width and height to reduce a picture to: the same shape, ``kept_pixels`` at most."""
     scale = min(1.0, math.sqrt(limits.kept_pixels / (width * height)))
-    return max(1, math.floor(width * scale)), max(1, math.floor(height * scale))
+    # A strip one pixel thin cannot keep its shape; it must keep to the limit.
+    columns = min(max(1, math.floor(width * scale)), limits.kept_pixels)
+    rows = min(max(1, math.floor(height * scale)), limits.kept_pixels // columns)
+    return columns, max(1, rows)
 
 
 def reduce_picture(picture: Image.Image, limits: VideoLimits) -> Image.Image:
