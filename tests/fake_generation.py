@@ -138,6 +138,7 @@ class Exchange:
         *,
         method: str = "POST",
         headers: Sequence[tuple[bytes, bytes]] = (),
+        query: str = "",
     ) -> None:
         self.sent: list[Message] = []
         self.left = asyncio.Event()
@@ -151,7 +152,7 @@ class Exchange:
             "method": method,
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "headers": list(headers),
             "client": ("10.0.0.9", 4711),
         }

@@ -15,6 +15,7 @@ from serving.errors import (
 )
 from serving.request_id import HEADER, request_id
 from serving.rest.api_errors import api_error_reply
+from serving.rest.captions import Captions
 from serving.rest.classify import parse_classify, render_classify
 from serving.rest.completions import Completions
 from serving.rest.generate import parse_generate, render_generate
@@ -74,13 +75,15 @@ class HotRoutes:
     """Finds and serves them. All take POST alone.
 
     ``/v2/models/{m}[/versions/{v}]/infer``, ``generate`` and ``generate_stream``;
-    ``/v1/classify/{m}[/versions/{v}]``; ``/v1/completions`` and ``/v1/sessions/{s}/completions``.
+    ``/v1/classify/{m}[/versions/{v}]`` and ``/v1/captions/{m}[/versions/{v}]``;
+    ``/v1/completions`` and ``/v1/sessions/{s}/completions``.
     """
 
     def __init__(self, service: InferenceService, *, max_body_bytes: int) -> None:
         self._service = service
         self._max_body_bytes = max_body_bytes
         self._completions = Completions(service, max_body_bytes=max_body_bytes)
+        self._captions = Captions(service, max_body_bytes=max_body_bytes)
         self._of_models: dict[str, Handler] = {
             "infer": self._infer,
             "generate": self._generate,
@@ -100,6 +103,10 @@ class HotRoutes:
                 return Route(self._classify, Target(model))
             case ["", "v1", "classify", model, "versions", version] if _is_number(version):
                 return Route(self._classify, Target(model, version))
+            case ["", "v1", "captions", model]:
+                return Route(self._caption, Target(model))
+            case ["", "v1", "captions", model, "versions", version] if _is_number(version):
+                return Route(self._caption, Target(model, version))
             case ["", "v1", "completions"]:
                 return Route(self._complete, Target(), api_error_reply)
             case ["", "v1", "sessions", session, "completions"]:
@@ -187,6 +194,11 @@ class HotRoutes:
         self, scope: Scope, receive: Receive, target: Target, rid: str
     ) -> Reply | EventStream[Any]:
         return await self._completions.answer(scope, receive, rid, session=target.session)
+
+    async def _caption(
+        self, scope: Scope, receive: Receive, target: Target, rid: str
+    ) -> Reply | EventStream[Any]:
+        return await self._captions.answer(scope, receive, (target.model, target.version), rid)
 
     async def _classify(self, scope: Scope, receive: Receive, target: Target, rid: str) -> Reply:
         body = await read_body(scope, receive, self._max_body_bytes)

@@ -124,8 +124,12 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
 
 
 async def compress(reply: Reply, accept: str | None) -> Reply:
-    """Compress ``reply`` as the client's Accept-Encoding prefers, if it asks for it at all."""
-    if accept is None or len(reply.body) < COMPRESS_FROM_BYTES:
+    """Compress ``reply`` as the client's Accept-Encoding prefers, if it asks for it at all.
+
+    Pictures are compressed already.
+    """
+    is_picture = reply.content_type.startswith(b"image/")
+    if accept is None or is_picture or len(reply.body) < COMPRESS_FROM_BYTES:
         return reply
     encoding = preferred_encoding(accept)
     if encoding == "identity":

@@ -133,6 +133,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.accounting",
             "serving.classification",
             "serving.captioning",
+            "serving.caption_drawing",
             "serving.tensor_inference",
             "serving.text_sessions",
             "serving.generation",
