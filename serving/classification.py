@@ -45,6 +45,11 @@ async def classify_images(
 
 
 def _classifier_of(model: LoadedModel) -> ImageClassifier:
+    if model.generator is not None or model.captioner is not None:
+        raise NotSupported(
+            f"model {model.name!r} does not classify pictures: its task is {model.task}, "
+            "expected image_classification"
+        )
     if model.classifier is None:
         raise NotSupported(
             missing_declaration(model.name, model.config.inputs, model.config.outputs)

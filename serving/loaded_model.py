@@ -1,6 +1,6 @@
 """A model version that is ready to serve, and what all of them share."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from serving.effective_config import BatchingDefaults, EffectiveConfig
@@ -11,6 +11,7 @@ from serving.providers import Device
 from serving.request_check import RequestChecker
 from serving.scheduler import Scheduler
 from serving.settings import GenerationSettings
+from serving.tasks.captioning import Captioner
 from serving.tasks.image_classification import ImageClassifier
 from serving.tasks.text_generation import TextGenerator
 from serving.workers import WorkerPool
@@ -46,6 +47,11 @@ class LoadedModel:
     """Turns pictures into tensors and scores into labels, if the model declares how."""
     generator: TextGenerator | None = None
     """Of a model that writes text."""
+    captioner: Captioner | None = None
+    """Of a model that says what pictures show."""
+    parts: Mapping[str, "LoadedModel"] = field(default_factory=dict)
+    """Graphs that are models of tensors of their own, by what follows the model's name and a dot.
+    They live, and are drained and closed, with it."""
     drain: Callable[[], Awaitable[None]]
     """Waits until nothing is queued or running."""
     close: Callable[[], None]
@@ -63,15 +69,20 @@ class LoadedModel:
     @property
     def task(self) -> str | None:
         """What the model is for, if it is known."""
-        solver = self.generator or self.classifier
+        solver = self.generator or self.captioner or self.classifier
         return solver.task.task if solver else None
 
     def tensors(self) -> tuple[RequestChecker, Scheduler]:
         """How a request of tensors is checked and run.
 
         Raises:
-            NotSupported: the model writes text.
+            NotSupported: the model writes text or captions.
         """
+        if self.parts:
+            names = ", ".join(f"{self.name}.{part}" for part in self.parts)
+            raise NotSupported(
+                f"model {self.name!r} takes pictures, no tensors of a graph; its graphs are {names}"
+            )
         if self.checker is None or self.scheduler is None:
             raise NotSupported(f"model {self.name!r} takes text, no tensors of a graph")
         return self.checker, self.scheduler

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from quartet.artifact import ImageCaptioningTask
 from quartet.generation import TextGenerationTask
 from serving.loaded_model import Engines, LoadedModel
+from serving.loading_caption import load_captioner
 from serving.loading_tensors import load_tensor_model
 from serving.loading_text import load_generator
 from serving.model_config import ModelConfig
@@ -21,6 +23,8 @@ def load_version(
     """
     source = open_version(name, version, folder, config, engines)
     task = source.declared_task()
+    if isinstance(task, ImageCaptioningTask):
+        return load_captioner(source, task)
     if isinstance(task, TextGenerationTask):
         return load_generator(source, task)
     return load_tensor_model(source, task)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quartet.artifact import GOLDEN_FILE, ClassificationTask, TaskDeclaration
@@ -39,7 +39,7 @@ def load_tensor_model(source: VersionSource, task: TaskDeclaration | None) -> Lo
     Raises:
         ConfigError: see ``load_version``.
     """
-    config, session, plan = source.config, source.session, source.plan
+    config, session = source.config, source.session
     effective = resolve_config(config, session.inputs, session.outputs, source.engines.defaults)
     if config.decoupled:
         logger.warning(
@@ -50,18 +50,42 @@ def load_tensor_model(source: VersionSource, task: TaskDeclaration | None) -> Lo
             "model %s: output %r is %s, not a tensor: not served", source.name, output, kind
         )
     initial = initial_rows(effective.sequences, source.folder) if effective.sequences else {}
-    proof = _prove(source, effective, initial)
-    classifier = _classifier(source, effective, task)
-    # Nothing fails from here on: only versions that serve may show in the metrics.
+    return serve_tensors(
+        ProvedTensors(
+            source=source,
+            effective=effective,
+            golden_check=_prove(source, effective, initial),
+            classifier=_classifier(source, effective, task),
+            initial=initial,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvedTensors:
+    """A graph that works, and what is known of it."""
+
+    source: VersionSource
+    effective: EffectiveConfig
+    golden_check: str
+    classifier: ImageClassifier | None = None
+    initial: Mapping[str, Array] = field(default_factory=dict)
+    """States that sequences begin with."""
+
+
+def serve_tensors(proved: ProvedTensors) -> LoadedModel:
+    """Put a batcher before a graph. From here on it shows in the metrics."""
+    source, effective, plan = proved.source, proved.effective, proved.source.plan
+    session = source.session
     metrics = source.engines.metrics.for_model(source.name, str(source.version), session.provider)
-    scheduler = _scheduler(source, effective, initial, metrics)
+    scheduler = _scheduler(source, effective, proved.initial, metrics)
     return LoadedModel(
         name=source.name,
         version=source.version,
         config=effective,
         checker=RequestChecker(source.name, effective),
         scheduler=scheduler,
-        classifier=classifier,
+        classifier=proved.classifier,
         drain=scheduler.drain,
         close=scheduler.close,
         interrupt=session.interrupt,
@@ -72,11 +96,11 @@ def load_tensor_model(source: VersionSource, task: TaskDeclaration | None) -> Lo
             "instances": str(plan.instances),
             "intra_op_threads": str(plan.intra_op),
             "max_batch_size": str(effective.max_batch_size),
-            "golden_check": proof,
+            "golden_check": proved.golden_check,
         },
         message=config_message(
             source.name,
-            config,
+            source.config,
             effective,
             instances=plan.instances,
             gpu=source.engines.device.kind == "cuda",
@@ -120,13 +144,13 @@ def _prove(source: VersionSource, effective: EffectiveConfig, initial: Mapping[s
     whole = replace(effective, inputs=session.inputs, outputs=session.outputs)
     proof = check_golden_file(engine, whole if effective.sequences else effective, golden_file)
     if not golden_file.is_file() and not source.config.warmup:
-        _try_zeros(source.name, engine, effective)
+        try_zeros(source.name, engine, effective)
     for warmup in source.config.warmup:
         run_warmup(engine, effective, warmup, source.folder)
     return proof
 
 
-def _try_zeros(name: str, engine: Engine, effective: EffectiveConfig) -> None:
+def try_zeros(name: str, engine: Engine, effective: EffectiveConfig) -> None:
     """Warm up with zeros. A model that refuses zeros may yet take real inputs."""
     try:
         engine.run(zero_inputs(effective), [spec.name for spec in effective.outputs])

@@ -3,34 +3,24 @@
 import logging
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from quartet.artifact import GOLDEN_FILE, PREFILL_FILE, PREFILL_GOLDEN_FILE
 from quartet.config import ConfigError
 from quartet.generation import TextGenerationTask
 from serving.config_message import config_message
-from serving.continuous_batcher import ContinuousBatcher
-from serving.decoder import OnnxDecoder
-from serving.device_state_table import DeviceStateTable
 from serving.effective_config import EffectiveConfig, resolve_config
-from serving.errors import InferenceFailed
-from serving.generation_types import Sampling
-from serving.generator_check import GeneratorLayout, check_generator
-from serving.golden_check import check_golden_file
 from serving.loaded_model import LoadedModel
-from serving.model_config import ModelConfig
-from serving.session import OnnxSession
-from serving.slot_planning import SlotRules
-from serving.state_table import HostStateTable, StateTable
+from serving.loading_rows import (
+    RowEngine,
+    hash_version,
+    make_engine,
+    prove_graph,
+    row_properties,
+    schedule_rows,
+    warm_up,
+)
 from serving.tasks.text_generation import GeneratorFacts, TextGenerator
 from serving.text_tensors import TEXT_INPUTS, TEXT_OUTPUTS
-from serving.token_scheduler import DecodeRun, PrefillRun, Run
-from serving.version_hash import version_sha256
 from serving.version_source import VersionSource
-
-WARM_UP_ROWS = 32
-WARM_UP_SYMBOLS = 64
-"""Largest first run of each graph: enough to touch its memory, whatever the settings allow."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,28 +36,20 @@ def load_generator(source: VersionSource, task: TextGenerationTask) -> LoadedMod
         ConfigError: see ``load_version``.
     """
     effective = _effective(source)
-    rules = _rules(source, task)
-    prefill = source.open_beside(PREFILL_FILE)
-    layout = check_generator(task, source.session, prefill)
-    if layout.constants:
-        names = [spec.input for spec in layout.constants]
+    engine = make_engine(source, task, source.open_beside(PREFILL_FILE))
+    if engine.layout.constants:
+        names = [spec.input for spec in engine.layout.constants]
         raise ConfigError(f"constants: {names} are declared, but nothing gives a text any")
-    table = _table(source, layout, rules)
-    decoder = OnnxDecoder(source.session, prefill, layout, table)
-    proof = _prove(source, prefill, rules)
-    _warm_up(decoder, rules)
-    table.zero(range(rules.slots))
-    sha256 = _sha256(source)
-    return _served(source, task, effective, _Proved(decoder, layout, rules, sha256, proof))
+    proof = _prove(source, engine)
+    warm_up(engine)
+    return _served(source, task, effective, _Proved(engine, hash_version(source), proof))
 
 
 @dataclass(frozen=True, slots=True)
 class _Proved:
     """An engine that works, and what is known of it."""
 
-    decoder: OnnxDecoder
-    layout: GeneratorLayout
-    rules: SlotRules
+    engine: RowEngine
     sha256: str
     golden_check: str
 
@@ -76,54 +58,38 @@ def _served(
     source: VersionSource, task: TextGenerationTask, effective: EffectiveConfig, proved: _Proved
 ) -> LoadedModel:
     """Nothing fails from here on: only versions that serve may show in the metrics."""
-    name, version, engines = source.name, str(source.version), source.engines
-    provider, rules = source.session.provider, proved.rules
-    metrics = engines.metrics.for_model(name, version, provider)
-    observer = engines.metrics.generation.for_model(name, version)
-    scheduler = ContinuousBatcher(
-        proved.decoder,
-        engines.pool,
-        rules,
-        observer,
-    )
-    observer.watch(scheduler.active_rows, scheduler.waiting_rows, lambda: rules.slots)
-    metrics.watch_queue(scheduler.waiting_rows, scheduler.waiting_rows)
+    engine, provider = proved.engine, source.session.provider
+    rows = schedule_rows(source, engine)
     facts = GeneratorFacts(
-        model=name,
-        version=version,
+        model=source.name,
+        version=str(source.version),
         sha256=proved.sha256,
         provider=provider,
-        top=proved.layout.top,
-        controls=proved.layout.controls,
-        slots=rules.slots,
+        top=engine.layout.top,
+        controls=engine.layout.controls,
+        slots=engine.rules.slots,
     )
     return LoadedModel(
-        name=name,
+        name=source.name,
         version=source.version,
         config=effective,
-        generator=TextGenerator(task, scheduler, facts, observer),
-        drain=scheduler.drain,
-        close=scheduler.close,
-        interrupt=proved.decoder.interrupt,
-        metrics=metrics,
+        generator=TextGenerator(task, rows.scheduler, facts, rows.observer),
+        drain=rows.scheduler.drain,
+        close=rows.scheduler.close,
+        interrupt=engine.decoder.interrupt,
+        metrics=rows.metrics,
         provider=provider,
         properties={
-            "provider": provider,
-            "instances": str(source.plan.instances),
-            "intra_op_threads": str(source.plan.intra_op),
-            "max_batch_size": "0",
-            "slots": str(rules.slots),
-            "steps": str(rules.steps),
-            "precision": task.precision,
+            **row_properties(source, task, engine),
             "sha256": proved.sha256,
             "golden_check": proved.golden_check,
         },
         message=config_message(
-            name,
+            source.name,
             source.config,
             effective,
             instances=source.plan.instances,
-            gpu=engines.device.kind == "cuda",
+            gpu=source.engines.device.kind == "cuda",
         ),
     )
 
@@ -144,82 +110,9 @@ def _effective(source: VersionSource) -> EffectiveConfig:
     return replace(effective, decoupled=True)
 
 
-def _rules(source: VersionSource, task: TextGenerationTask) -> SlotRules:
-    settings = source.engines.generation
-    return SlotRules(
-        slots=settings.slots,
-        lanes=source.plan.instances,
-        steps=settings.steps or task.steps,
-        prefill_chunk=settings.prefill_chunk,
-        max_waiting_rows=settings.max_waiting_rows,
-    )
-
-
-def _table(source: VersionSource, layout: GeneratorLayout, rules: SlotRules) -> StateTable:
-    """In the memory that the graphs compute in."""
-    device = source.engines.device
-    if device.kind == "cuda":
-        return DeviceStateTable(layout.row_specs, rules.slots, device)
-    return HostStateTable(layout.row_specs, rules.slots)
-
-
-def _prove(source: VersionSource, prefill: OnnxSession, rules: SlotRules) -> str:
+def _prove(source: VersionSource, engine: RowEngine) -> str:
     """Golden check of both graphs; what was proved, in words."""
-    proofs = []
-    for graph, session, file in (
-        ("decode", source.session, GOLDEN_FILE),
-        ("prefill", prefill, PREFILL_GOLDEN_FILE),
-    ):
-        # To the check a graph is a model of tensors whose rows are batched.
-        tensors = resolve_config(
-            ModelConfig(max_batch_size=rules.slots),
-            session.inputs,
-            session.outputs,
-            source.engines.defaults,
-        )
-        try:
-            proof = check_golden_file(session, tensors, source.files / file)
-        except ConfigError as error:
-            raise ConfigError(f"{graph} graph: {error}") from error
-        proofs.append(f"{graph}: {proof}")
-    return "; ".join(proofs)
-
-
-def _warm_up(decoder: OnnxDecoder, rules: SlotRules) -> None:
-    """Run both graphs as they will be run: one row, and many."""
-    try:
-        for rows in (1, min(rules.slots, WARM_UP_ROWS)):
-            for run in _runs(rows, rules):
-                decoder.execute(run)
-    except InferenceFailed as error:
-        raise ConfigError(f"the first runs failed: {error}") from error
-
-
-def _runs(rows: int, rules: SlotRules) -> tuple[Run, Run]:
-    slots = tuple(range(rows))
-    zeros = np.zeros(rows, np.int64)
-    time = min(rules.prefill_chunk, WARM_UP_SYMBOLS)
-    return (
-        PrefillRun(
-            moves=(),
-            slots=slots,
-            tokens=np.zeros((rows, time), np.int64),
-            lengths=np.full(rows, time, np.int64),
-            score=True,
-        ),
-        DecodeRun(
-            moves=(),
-            slots=slots,
-            token=zeros,
-            sampling=(Sampling(),) * rows,
-            alternatives=zeros,
-            uniform=np.full((rows, rules.steps), 0.5, np.float32),
-        ),
-    )
-
-
-def _sha256(source: VersionSource) -> str:
-    try:
-        return version_sha256(source.path.parent)
-    except OSError as error:
-        raise ConfigError(f"cannot read the version's files: {error}") from error
+    rows = engine.rules.slots
+    decode = prove_graph(source, "decode", source.session, GOLDEN_FILE, rows=rows)
+    prefill = prove_graph(source, "prefill", engine.prefill, PREFILL_GOLDEN_FILE, rows=rows)
+    return f"decode: {decode}; prefill: {prefill}"

@@ -97,6 +97,8 @@ class ModelRepository:
     def get(self, name: str, version: str = "") -> LoadedModel:
         """The ready model that ``name`` and ``version`` mean; no version means the highest ready.
 
+        A part of a model has the model's name, a dot and its own. A folder of that name wins.
+
         Raises:
             InvalidInput: ``version`` is not a positive integer.
             ModelNotFound: there is no such model or version.
@@ -104,7 +106,7 @@ class ModelRepository:
         """
         entry = self._models.get(name)
         if entry is None:
-            raise ModelNotFound(f"Request for unknown model: {name!r} is not found")
+            return self._part(name, version)
         if not version:
             ready = entry.ready_versions()
             if not ready:
@@ -117,9 +119,32 @@ class ModelRepository:
         return version_entry.model
 
     def ready_models(self) -> list[LoadedModel]:
-        """Every version that is served."""
+        """Every version that is served, without the parts of models."""
         entries = (e for model in self._models.values() for e in model.versions.values())
         return [entry.model for entry in entries if entry.model is not None]
+
+    def ready_parts(self) -> list[LoadedModel]:
+        """The parts of all of these that ``get`` finds."""
+        parts = (part for model in self.ready_models() for part in model.parts.values())
+        return [part for part in parts if part.name not in self._models]
+
+    def ready_matches(self, name: str = "", version: str = "") -> list[LoadedModel]:
+        """Every version that is meant, parts too: all of a model, or all of all if it is empty.
+
+        Raises as ``get``.
+        """
+        served = [*self.ready_models(), *self.ready_parts()]
+        if not name:
+            return served
+        self.get(name, version)
+        return [m for m in served if m.name == name and version in ("", str(m.version))]
+
+    def ready_versions(self, name: str) -> list[int]:
+        """Versions of a model or a part that are served, ascending; none if there is no such."""
+        entry = self._models.get(name)
+        if entry is not None:
+            return entry.ready_versions()
+        return sorted(part.version for part in self.ready_parts() if part.name == name)
 
     async def drain(self) -> None:
         """Wait until no model has work."""
@@ -131,6 +156,15 @@ class ModelRepository:
         for model in self.ready_models():
             model.close()
             model.interrupt()
+
+    def _part(self, name: str, version: str) -> LoadedModel:
+        """See ``get``; ``name`` is no model's."""
+        model_name, _, part = name.rpartition(".")
+        if model_name in self._models:
+            found = self.get(model_name, version).parts.get(part)
+            if found is not None:
+                return found
+        raise ModelNotFound(f"Request for unknown model: {name!r} is not found")
 
     @staticmethod
     def _version_entry(name: str, entry: ModelEntry, version: str) -> VersionEntry:

@@ -1,24 +1,34 @@
 """The application without a wire: what the server can do, for REST and gRPC alike."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from quartet import __version__
-from serving.accounting import OK, Accounting
-from serving.caption_types import CaptionAnswer, CaptionRequest, VideoRequest, VideoResponse
-from serving.captioning import Captioning
+from serving.accounting import OK, Accounting, Entry
+from serving.caption_drawing import draw_caption
+from serving.caption_types import (
+    Caption,
+    CaptionAnswer,
+    CaptionRequest,
+    VideoRequest,
+    VideoResponse,
+)
+from serving.captioning import Captioning, CaptioningParts
 from serving.classification import classify_images
-from serving.errors import QueueFull, ServingError
+from serving.errors import ServingError
 from serving.generation import Generation
 from serving.generation_types import GeneratedText, GenerateRequest
 from serving.images import ImageLimits
+from serving.loaded_model import LoadedModel
 from serving.metrics import Metrics
 from serving.pb.inference import model_config_pb2 as pb
 from serving.pbtxt import PLATFORM
+from serving.picture_room import PictureRoom
+from serving.readiness import Readiness
 from serving.repository import ModelRepository
 from serving.session_types import SessionInfo, SessionRequest
 from serving.statistics import model_statistics
@@ -33,6 +43,7 @@ from serving.types import (
     ModelMetadata,
     ServerMetadata,
 )
+from serving.video_frames import VideoLimits
 
 EXTENSIONS = ("sequence", "model_configuration", "binary_tensor_data", "parameters", "statistics")
 """Protocol extensions that are switched on, under Triton's names; clients decide by them."""
@@ -49,6 +60,8 @@ class ServiceParts:
     """Threads that decode pictures."""
     max_images: int = 1024
     """Pictures that may be worked on at once, those that wait to be decoded included."""
+    video_limits: VideoLimits = field(default_factory=VideoLimits)
+    """Of one video to be captioned."""
     required_models: Sequence[str] = ()
     log_requests: bool = False
     """One log line a request."""
@@ -65,17 +78,23 @@ class InferenceService:
         self._repository = parts.repository
         self._image_limits = parts.image_limits
         self._image_pool = parts.image_pool
-        self._required = tuple(parts.required_models)
-        self._max_images = parts.max_images
-        self._images = 0
-        """Pictures between their request and its answer."""
+        self._readiness = Readiness(parts.repository, parts.required_models)
+        self._room = PictureRoom(parts.max_images)
         self._accounting = Accounting(
             parts.metrics, log_requests=parts.log_requests, clock=parts.clock
         )
         self._sessions = TextSessions(parts.repository, self._accounting, parts.sessions)
         self._generation = Generation(parts.repository, self._sessions, self._accounting)
-        self._captioning = Captioning(parts.repository, self._accounting)
-        self._draining = False
+        self._captioning = Captioning(
+            parts.repository,
+            self._accounting,
+            CaptioningParts(
+                room=self._room,
+                pool=parts.image_pool,
+                images=parts.image_limits,
+                video=parts.video_limits,
+            ),
+        )
         parts.metrics.ready.set_function(lambda: float(self.ready()))
         parts.metrics.sessions.set_function(self._sessions.count)
 
@@ -89,31 +108,16 @@ class InferenceService:
         False while models load, while draining, while a required model is not ready, and if no
         model at all could be loaded from a repository that has some.
         """
-        if self._draining or not self._repository.loaded:
-            return False
-        models = self._repository.models
-        if not all(name in models and models[name].ready_versions() for name in self._required):
-            return False
-        return not models or any(entry.ready_versions() for entry in models.values())
+        return self._readiness.ready()
 
     def why_not_ready(self) -> str:
         """The reason in words; empty if ready."""
-        if self._draining:
-            return "the server is shutting down"
-        if not self._repository.loaded:
-            return "models are loading"
-        if self.ready():
-            return ""
-        models = self._repository.models
-        missing = [n for n in self._required if n not in models or not models[n].ready_versions()]
-        return (
-            f"required models are not ready: {missing}" if missing else "no model could be loaded"
-        )
+        return self._readiness.why_not()
 
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether the model (its version, or any) serves. Raises ModelNotFound, ModelNotReady."""
         self._repository.get(name, version)
-        return not self._draining
+        return not self._readiness.draining
 
     def server_metadata(self) -> ServerMetadata:
         """Name, version and extensions."""
@@ -122,7 +126,7 @@ class InferenceService:
     def model_metadata(self, name: str, version: str = "") -> ModelMetadata:
         """What the model takes and gives. Raises as ``ModelRepository.get``."""
         model = self._repository.get(name, version)
-        versions = [model.version] if version else self._repository.models[name].ready_versions()
+        versions = [model.version] if version else self._repository.ready_versions(name)
         return ModelMetadata(
             name=name,
             versions=tuple(str(v) for v in versions),
@@ -137,15 +141,11 @@ class InferenceService:
         return self._repository.get(name, version).message
 
     def model_statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
-        """Counts of every ready version that is meant: of all models if ``name`` is empty.
+        """Counts of every ready version that is meant: of all models and parts without ``name``.
 
-        The elements have the keys of the message ``ModelStatistics``. Raises as
-        ``ModelRepository.get``.
+        Elements have the keys of ``ModelStatistics``. Raises as ``ModelRepository.get``.
         """
-        models = self._repository.ready_models()
-        if name:
-            self._repository.get(name, version)
-            models = [m for m in models if m.name == name and version in ("", str(m.version))]
+        models = self._repository.ready_matches(name, version)
         return [model_statistics(m.name, str(m.version), m.metrics.totals) for m in models]
 
     def is_decoupled(self, name: str, version: str = "") -> bool:
@@ -153,7 +153,7 @@ class InferenceService:
         return self._repository.get(name, version).generator is not None
 
     async def infer(self, request: InferRequest) -> InferResponse:
-        """Run tensors through a model; of one that writes text, wait for the whole of it.
+        """Run tensors through a model; of one that writes, wait for the whole of it.
 
         Raises:
             ServingError: a subclass that says whose fault it was; see ``serving.errors``.
@@ -162,7 +162,7 @@ class InferenceService:
             model = entry.model = self._repository.get(request.model_name, request.model_version)
             if model.generator is not None:
                 return await self._generation.infer(request, entry)
-            return await infer_tensors(model, request, entry)
+            return await self._infer_whole(model, request, entry)
 
     async def stream_infer(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         """As ``infer``, in pieces: one or more from a model that writes text, one from another.
@@ -173,13 +173,21 @@ class InferenceService:
         with entry.failing():
             model = entry.model = self._repository.get(request.model_name, request.model_version)
             if model.generator is None:
-                response = await infer_tensors(model, request, entry)
+                response = await self._infer_whole(model, request, entry)
                 entry.close(OK)
                 yield response
                 return
             async with aclosing(self._generation.stream_infer(request, entry)) as responses:
                 async for response in responses:
                     yield response
+
+    async def _infer_whole(
+        self, model: LoadedModel, request: InferRequest, entry: Entry
+    ) -> InferResponse:
+        """Of a model that gives one answer."""
+        if model.captioner is not None:
+            return await self._captioning.infer(request, entry)
+        return await infer_tensors(model, request, entry)
 
     async def classify(self, request: ClassifyRequest) -> ClassifyResponse:
         """Run encoded pictures through a classifier and name the best classes of each.
@@ -190,7 +198,7 @@ class InferenceService:
         """
         with self._accounting.counted(request) as entry:
             model = entry.model = self._repository.get(request.model_name, request.model_version)
-            with self._room_for(len(request.images)):
+            with self._room.hold(len(request.images)):
                 results, timings = await classify_images(
                     model, request, self._image_limits, self._image_pool
                 )
@@ -214,6 +222,17 @@ class InferenceService:
             ServingError: as ``infer``.
         """
         return await self._captioning.caption(request)
+
+    async def attention_picture(self, request: CaptionRequest, caption: Caption) -> bytes:
+        """Draw where the model looked for each word of a caption of the request's first picture.
+
+        The request's version should be the one that ran. Returns and raises as ``draw_caption``.
+        """
+        model = self._repository.get(request.model_name, request.model_version)
+        with self._room.hold(1):
+            return await draw_caption(
+                model, request.images[0], caption, self._image_limits, self._image_pool
+            )
 
     async def caption_video(self, request: VideoRequest) -> VideoResponse:
         """Say what each scene of a video shows. Raises as ``caption``."""
@@ -261,11 +280,11 @@ class InferenceService:
 
     def start_draining(self) -> None:
         """Stop being ready; requests are still served."""
-        self._draining = True
+        self._readiness.draining = True
 
     def refuse_new(self) -> None:
         """Serve what is in flight and nothing more."""
-        self._draining = True
+        self._readiness.draining = True
         self._accounting.refuse_new()
 
     async def drained(self) -> None:
@@ -275,25 +294,6 @@ class InferenceService:
     def close(self) -> None:
         """Fail what still waits, and end what still runs."""
         self._repository.close()
-
-    @contextmanager
-    def _room_for(self, images: int) -> Iterator[None]:
-        """Hold a place for each picture, which are kept encoded until a thread decodes them.
-
-        Raises:
-            QueueFull: too many are being worked on. An idle server takes any request.
-        """
-        if self._images and self._images + images > self._max_images:
-            raise QueueFull(
-                f"Exceeds maximum queue size: {self._images} pictures are being worked on, "
-                f"{self._max_images} may",
-                retry_after_s=1.0,
-            )
-        self._images += images
-        try:
-            yield
-        finally:
-            self._images -= images
 
     def count_refused(self, protocol: str, error: ServingError) -> None:
         """Count a request that failed in the transport, before any model could be charged."""

@@ -257,7 +257,8 @@ def generator_of(model: LoadedModel) -> TextGenerator:
     """What writes text in ``model``. Raises NotSupported if nothing does."""
     if model.generator is None:
         raise NotSupported(
-            f"model {model.name!r} does not write text: it declares no task text_generation"
+            f"model {model.name!r} does not write text: its task is "
+            f"{model.task or 'not declared'}, expected text_generation"
         )
     return model.generator
 

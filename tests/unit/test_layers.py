@@ -133,6 +133,8 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.accounting",
             "serving.classification",
             "serving.captioning",
+            "serving.picture_room",
+            "serving.readiness",
             "serving.caption_drawing",
             "serving.tensor_inference",
             "serving.text_sessions",
