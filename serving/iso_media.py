@@ -8,12 +8,10 @@ import struct
 from collections.abc import Iterator
 
 from serving.errors import InvalidInput, PayloadTooLarge
+from serving.image_formats import PICTURE_BRANDS
 
 _STARTS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 """Types of the first box: ``ftyp`` since 2001, the others in QuickTime files."""
-
-_PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-"""Major brands of AVIF and HEIF, pictures in the same boxes (ISO/IEC 23008-12, annex B)."""
 
 _WHOLE = (b"moov", b"moof", b"mdat")
 """Boxes without whose end a file is truncated. Others may be a camera's remarks at the end."""
@@ -27,9 +25,7 @@ _MAX_PCM_SAMPLES = 32 * 1024 * 1024
 
 def is_iso_media(data: bytes) -> bool:
     """Whether ``data`` begins like an MP4 or MOV file, and not like a picture."""
-    return data[4:8] in _STARTS and not (
-        data[4:8] == b"ftyp" and data[8:12].lower() in _PICTURE_BRANDS
-    )
+    return data[4:8] in _STARTS and not (data[4:8] == b"ftyp" and data[8:12] in PICTURE_BRANDS)
 
 
 def check_boxes(data: bytes) -> None:

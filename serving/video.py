@@ -29,18 +29,6 @@ __all__ = [
 EXPECTED = "an MP4 or MOV file, an animated GIF, WebP or PNG file, or a picture"
 """What a client may send, for error messages."""
 
-_RECOGNISED = (
-    (0, b"\x1a\x45\xdf\xa3", "WebM or Matroska"),
-    (8, b"AVI ", "AVI"),
-    (0, b"OggS", "Ogg"),
-    (0, b"FLV\x01", "Flash video"),
-    (0, b"\0\0\x01\xba", "MPEG program stream"),
-    (0, b"\0\0\x01\xb3", "MPEG video"),
-    (0, b"0&\xb2u\x8ef\xcf\x11", "Windows Media"),
-    (188, b"G", "MPEG transport stream"),
-)
-"""(offset, magic number, name), only for error messages."""
-
 
 def read_video(data: bytes, limits: VideoLimits) -> VideoClip:
     """Look at one video: frames at even distances over its whole length.
@@ -64,7 +52,7 @@ def read_video(data: bytes, limits: VideoLimits) -> VideoClip:
         raise PayloadTooLarge(f"video has {len(data)} bytes, at most {limits.max_bytes} are taken")
     if is_iso_media(data):
         return read_movie(data, limits)
-    kind = _picture_format(data)
+    kind = sniff_format(data, "video", EXPECTED)
     clip = read_animation(data, kind, limits) if kind in ("GIF", "PNG", "WEBP") else None
     return clip or VideoClip(0.0, (_still(data, 0.0, limits),))
 
@@ -125,16 +113,3 @@ def _still(data: bytes, time_s: float, limits: VideoLimits) -> VideoFrame:
     within = ImageLimits(max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
     picture = decode_image(data, within).convert("RGB")
     return VideoFrame(time_s, reduce_picture(picture, limits))
-
-
-def _picture_format(data: bytes) -> str:
-    """Format of a picture file by Pillow's name. Raises InvalidInput that names what it is."""
-    try:
-        return sniff_format(data)
-    except InvalidInput as error:
-        for offset, magic, name in _RECOGNISED:
-            if data.startswith(magic, offset):
-                raise InvalidInput(
-                    f"video format {name} is not supported, expected {EXPECTED}"
-                ) from None
-        raise InvalidInput(f"{error.message}; for a video, {EXPECTED}") from error

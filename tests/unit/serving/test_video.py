@@ -144,7 +144,7 @@ def test_read_video_refuses_a_frame_larger_than_the_file_says() -> None:
     ("data", "name"),
     [
         (b"", "0 bytes"),
-        (b"hello", "not an image"),
+        (b"hello", "not a video"),
         (b"\x1a\x45\xdf\xa3" + bytes(200), "WebM"),
         (b"RIFF\0\0\0\0AVI LIST" + bytes(200), "AVI"),
         (b"OggS" + bytes(200), "Ogg"),
