@@ -68,7 +68,7 @@ class CaptionBatches:
         self._order: tuple[int, Tensor] | None = None
 
     def rows(self, step: int) -> tuple[Tensor, Tensor]:
-        """Pictures and captions of batch ``step`` of the run, int64 [B] each."""
+        """Pictures and captions of batch ``step`` of the run, int64 [B] each, longest first."""
         epoch, index = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, epoch_order(self._seed, epoch, self._groups))
@@ -76,12 +76,17 @@ class CaptionBatches:
         groups = self._order[1][index * size : (index + 1) * size]
         offsets = torch.arange(self._together)
         captions = (groups.unsqueeze(1) * self._together + offsets).flatten()
+        lengths = self._captions.length[captions]
+        captions = captions[lengths.argsort(descending=True, stable=True)]
         return self._captions.picture[captions], captions
 
-    def words(self, captions: Tensor) -> tuple[Tensor, Tensor]:
+    def words(self, captions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is read and what comes next, int64 [B, T] each, cut to the longest of the batch.
 
         Nothing is to be learnt of unknown words and of what stands behind the end.
+
+        Returns:
+            Both, and how many words of each caption are read, int64 [B].
         """
         lengths = self._captions.length[captions]
         tokens = self._captions.tokens[captions, : int(lengths.max())]
@@ -89,4 +94,4 @@ class CaptionBatches:
         places = torch.arange(1, tokens.shape[1])
         wanted[places >= lengths.unsqueeze(1)] = IGNORED
         wanted[wanted == self.unknown] = IGNORED
-        return tokens[:, :-1], wanted
+        return tokens[:, :-1], wanted, lengths - 1

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from training.caption.config import CaptionModelConfig
 from training.data.caption_text import BEGIN, UNKNOWN
@@ -187,26 +188,34 @@ class CaptionModel(nn.Module):
         offset[[symbols.index(BEGIN), symbols.index(UNKNOWN)]] = NEVER
         self.register_buffer("offset", offset, persistent=False)
 
-    def forward(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Scores of whole captions at once.
+    def forward(
+        self, features: Tensor, tokens: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scores of whole captions at once; no step is spent on what stands behind a caption.
 
         Args:
             features: [B, C, h, w].
             tokens: int64 [B, T], words read; the first is ``BEGIN``.
+            lengths: int64 [B], words of each caption to be read, 1 to T, falling.
 
         Returns:
-            Scores [B, T, V] of the word after each one read, and the shares of the places
-            [B, T, L] behind each; None without attention.
+            Scores [N, V] of the word after each one read, in the order of ``pack``; and the shares
+            of the places [B, T, L] behind each, 0 behind a caption's length; None without
+            attention.
         """
         picture = self.reader(features)
         embedded = self.decoder.embed(tokens)
         state, reads, shares = picture.state, [], []
-        for time in range(tokens.shape[1]):
-            read, state, share = self.decoder.step(embedded[:, time], state, picture)
+        rows = len(tokens)
+        for time, live in enumerate(_live_rows(lengths, tokens.shape[1])):
+            if live < rows:
+                picture = picture._replace(state=state).map(lambda x, n=live: x[:n])
+                state, rows = picture.state, live
+            read, state, share = self.decoder.step(embedded[:live, time], state, picture)
             reads.append(read)
             if share is not None:
-                shares.append(share)
-        scores = self.decoder.score(torch.stack(reads, dim=1)).float() + self.offset
+                shares.append(functional.pad(share, (0, 0, 0, len(tokens) - live)))
+        scores = self.decoder.score(torch.cat(reads)).float() + self.offset
         return scores, torch.stack(shares, dim=1) if shares else None
 
     def next_scores(
@@ -216,6 +225,18 @@ class CaptionModel(nn.Module):
         read, state, shares = self.decoder.step(self.decoder.embed(tokens), state, picture)
         scores = self.decoder.score(read).float() + self.offset
         return torch.log_softmax(scores, dim=1), state, shares
+
+
+def pack(values: Tensor, lengths: Tensor) -> Tensor:
+    """The places [N] of ``values`` [B, T] within ``lengths`` [B], which fall; time by time."""
+    return torch.cat(
+        [values[:live, time] for time, live in enumerate(_live_rows(lengths, values.shape[1]))]
+    )
+
+
+def _live_rows(lengths: Tensor, longest: int) -> list[int]:
+    """How many captions go on at each time."""
+    return [int((lengths > time).sum()) for time in range(longest)]
 
 
 class Captioner(nn.Module):

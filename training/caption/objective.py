@@ -14,8 +14,8 @@ def word_loss(scores: Tensor, targets: Tensor, offset: Tensor, smoothing: float)
     (label smoothing, Szegedy et al. 2016, section 7).
 
     Args:
-        scores: float32 [B, T, V].
-        targets: int64 [B, T], ``IGNORED`` where nothing is to be learnt.
+        scores: float32 [..., V].
+        targets: int64 [...], ``IGNORED`` where nothing is to be learnt.
         offset: [V], 0 for symbols that may stand in a caption.
         smoothing: e.
     """

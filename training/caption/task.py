@@ -16,7 +16,7 @@ from training.caption.cider import CiderD
 from training.caption.config import CaptionConfig
 from training.caption.decoding import BeamSettings, caption_features, words_of
 from training.caption.features import plain_features, view_features
-from training.caption.model import Captioner, CaptionModel
+from training.caption.model import Captioner, CaptionModel, pack
 from training.caption.objective import coverage_loss, word_loss
 from training.checkpoint import CheckpointError, load_checkpoint
 from training.data.batches import rank_slice
@@ -116,18 +116,18 @@ class CaptionTask(Task):
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """One update on this process's captions of batch ``step``."""
         config, model = self._config, self._captioner
-        pictures, captions = self._batches.rows(step)
-        pictures, captions = pictures[self._slice], captions[self._slice]
+        pictures, captions = (part[self._slice] for part in self._batches.rows(step))
         device = self._runtime.device
-        read, wanted = (part.to(device) for part in self._batches.words(captions))
+        read, wanted, lengths = self._batches.words(captions)
+        read, wanted = read.to(device), wanted.to(device)
         model.train()
         model.encoder.eval()  # running statistics: a batch has too few pictures for its own
         read = self._forget_words(read, step)
         with self._runtime.autocast():
             features = self._features(step, pictures)
-            scores, shares = model.model(features, read)
-        offset = model.model.offset
-        loss = word_loss(scores, wanted, offset, config.loss.label_smoothing)
+            scores, shares = model.model(features, read, lengths)
+        smoothing, offset = config.loss.label_smoothing, model.model.offset
+        loss = word_loss(scores, pack(wanted, lengths), offset, smoothing)
         total = loss
         if shares is not None and config.attention.coverage:
             total = loss + config.attention.coverage * coverage_loss(shares.float(), wanted)

@@ -19,7 +19,8 @@ def test_a_caption_is_read_from_its_beginning_and_ends_with_the_end() -> None:
 
 def test_nothing_is_learnt_behind_the_end_or_of_unknown_words() -> None:
     batches = CaptionBatches(encode_captions(CAPTIONS, SYMBOLS, 10), 4, 1, whole_pictures=False)
-    read, wanted = batches.words(torch.tensor([1, 2]))
+    read, wanted, lengths = batches.words(torch.tensor([1, 2]))
+    assert lengths.tolist() == [3, 2]
     assert read.tolist() == [[0, 3, 2], [0, 4, 1]]
     assert wanted.tolist() == [[3, IGNORED, 1], [4, 1, IGNORED]]
 
@@ -34,6 +35,12 @@ def test_an_epoch_shows_every_caption_once() -> None:
     batches = CaptionBatches(encoded, 4, 1, whole_pictures=False)
     seen = torch.cat([batches.rows(step)[1] for step in range(batches.steps_per_epoch)])
     assert sorted(seen.tolist()) == list(range(16))
+
+
+def test_long_captions_stand_first() -> None:
+    batches = CaptionBatches(encode_captions(CAPTIONS, SYMBOLS, 10), 4, 1, whole_pictures=False)
+    _, _, lengths = batches.words(batches.rows(0)[1])
+    assert lengths.tolist() == [4, 3, 3, 2]
 
 
 def test_whole_pictures_stay_together() -> None:
