@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from serving.rest.captions_openapi import captions_operation
 from serving.rest.classify_openapi import openapi_operation
 from serving.rest.completions_openapi import completion_operation
 from serving.rest.generate_openapi import generate_operation
@@ -37,6 +38,7 @@ def _hot_paths() -> dict[str, Any]:
         model = f"/v2/models/{{model_name}}{suffix}"
         operations |= {
             f"/v1/classify/{{model_name}}{suffix}": openapi_operation(versioned=versioned),
+            f"/v1/captions/{{model_name}}{suffix}": captions_operation(versioned=versioned),
             f"{model}/infer": infer_operation(versioned=versioned),
             f"{model}/generate": generate_operation(versioned=versioned, stream=False),
             f"{model}/generate_stream": generate_operation(versioned=versioned, stream=True),

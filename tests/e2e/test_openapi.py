@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from serving.rest.caption_request import CAPTION_FIELDS, OPTION_FIELDS
 from serving.rest.completion_request import COMPLETION_FIELDS
 from tests.e2e.process import ServerProcess
 
 pytestmark = pytest.mark.e2e
 HOT = (
     "/v1/classify/{model_name}",
+    "/v1/captions/{model_name}",
+    "/v1/captions/{model_name}/versions/{model_version}",
     "/v2/models/{model_name}/infer",
     "/v2/models/{model_name}/versions/{model_version}/infer",
     "/v2/models/{model_name}/generate",
@@ -81,6 +84,24 @@ def test_classify_documents_all_its_forms(document: dict[str, Any]) -> None:
     assert any(kind.startswith("image/") for kind in content)
 
 
+def test_captions_document_all_their_forms(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/captions/{model_name}"]["post"]
+    ways = {"multipart/form-data", "application/json", "image/*", "video/*"}
+    assert ways <= operation["requestBody"]["content"].keys()
+    answers = operation["responses"]["200"]["content"]
+    assert answers.keys() == {"application/json", "text/event-stream", "image/png"}
+    assert "406" in operation["responses"]
+
+
+def test_every_field_of_a_request_for_captions_is_documented(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/captions/{model_name}"]["post"]
+    schemas = operation["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert all(schema["additionalProperties"] is False for schema in schemas)
+    assert {name for schema in schemas for name in schema["properties"]} == set(CAPTION_FIELDS)
+    queries = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
+    assert queries == set(OPTION_FIELDS)
+
+
 def test_documented_get_paths_exist(server: ServerProcess, document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         if "get" in operations:
@@ -92,7 +113,9 @@ def test_documented_get_paths_exist(server: ServerProcess, document: dict[str, A
                 assert answer.status == 200, real
 
 
-@pytest.mark.parametrize("path", [path for path in HOT if "stream" in path or "compl" in path])
+@pytest.mark.parametrize(
+    "path", [path for path in HOT if re.search("stream|completion|caption", path)]
+)
 def test_streams_are_documented(document: dict[str, Any], path: str) -> None:
     assert "text/event-stream" in document["paths"][path]["post"]["responses"]["200"]["content"]
 

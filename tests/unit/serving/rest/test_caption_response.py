@@ -16,6 +16,7 @@ from serving.caption_types import (
 )
 from serving.generation_types import FinishReason
 from serving.rest.caption_response import CaptionEvents, render_captions, render_video
+from serving.rest.captions_openapi import captions_operation
 from tests.fake_captions import FakeCaptionAnswer, FakeCaptions, attention_of, caption_of
 
 DOG = Caption(
@@ -130,3 +131,38 @@ def test_whole_caption_repeats_no_attention() -> None:
     assert "attention" in json.dumps(word)
     plain = json.loads(render_captions(response((caption_of(0, 0),)), many=False))["captions"][0]
     assert end == {"image": 0, "caption": 0, "whole": plain}
+
+
+def test_documented_examples_are_what_is_written() -> None:
+    content = captions_operation(versioned=False)["responses"]["200"]["content"]
+    examples = content["application/json"]["examples"]
+    example = examples["one"]["value"]["captions"][0]
+    caption = Caption(
+        text=example["text"],
+        words=tuple(Word(t["text"], t["log_probability"]) for t in example["tokens"]),
+        log_probability=example["log_probability"],
+        finish_reason=FinishReason(example["finish_reason"]),
+    )
+    whole = CaptionResponse(
+        model_name="captioner", model_version="1", seed=None, results=((caption,), (caption,))
+    )
+    scenes = tuple(
+        Scene(
+            **{name: scene[name] for name in ("start_s", "end_s", "frame_s")}, captions=(caption,)
+        )
+        for scene in examples["video"]["value"]["scenes"]
+    )
+    video = VideoResponse(
+        model_name="captioner",
+        model_version="1",
+        seed=None,
+        duration_s=4.5,
+        frames=9,
+        scenes=scenes,
+    )
+    written = {
+        "one": render_captions(whole, many=False),
+        "several": render_captions(whole, many=True),
+        "video": render_video(video),
+    }
+    assert {name: {"value": json.loads(body)} for name, body in written.items()} == examples
