@@ -32,7 +32,7 @@ from serving.errors import InferenceFailed
 from serving.generator_check import GeneratorLayout
 from serving.providers import CPU_PROVIDER
 from serving.session import OnnxSession
-from serving.state_table import Blocks, StateTable
+from serving.state_table import Blocks, Index, StateTable
 from serving.token_scheduler import DecodeRun, PrefillRun, RowState, Run, RunResult
 from serving.types import Array
 
@@ -49,6 +49,9 @@ class _Workspace:
     prefill: onnxruntime.IOBinding
     before: Blocks
     after: Blocks
+    constants: Blocks
+    numbers: Index
+    """Of what the rows of ``constants`` hold (``StateTable.constant_numbers``)."""
     shape: tuple[int, ...] = ()
     """Rows, steps and places that ``inputs``, ``outputs`` and the states are bound for; no places
     where attention is not wanted."""
@@ -98,7 +101,7 @@ class OnnxDecoder:
         started = self._clock()
         space = self._workspace()
         self._apply_moves(run)
-        self._table.gather(run.slots, space.before)
+        self._gather(run.slots, space)
         result = (
             self._run_decode(run, space) if run.kind == "decode" else self._run_prefill(run, space)
         )
@@ -122,6 +125,15 @@ class OnnxDecoder:
             self._table.apply(run.moves)
         except ValueError as error:
             raise InferenceFailed(f"a state to continue from does not fit: {error}") from error
+
+    def _gather(self, slots: Sequence[int], space: _Workspace) -> None:
+        """Take rows out of the table; of the constants only those that are not there already."""
+        self._table.gather(slots, space.before)
+        if space.constants:
+            rows, numbers = len(slots), self._table.constant_numbers(slots)
+            if not np.array_equal(space.numbers[:rows], numbers):
+                self._table.gather(slots, space.constants)
+                space.numbers[:rows] = numbers
 
     def _run_decode(self, run: DecodeRun, space: _Workspace) -> dict[str, Array]:
         rows, steps = run.uniform.shape
@@ -205,8 +217,10 @@ class OnnxDecoder:
             return _Workspace(
                 self._decode.new_binding(),
                 self._prefill.new_binding(),
-                self._table.blocks(self.slots),
-                self._table.blocks(self.slots, self._table.states),
+                before=self._table.blocks(self.slots, self._table.states),
+                after=self._table.blocks(self.slots, self._table.states),
+                constants=self._table.blocks(self.slots, self._table.constants),
+                numbers=np.full(self.slots, -1, np.int64),
             )
 
 
@@ -220,7 +234,7 @@ def _bind_output(binding: onnxruntime.IOBinding, name: str, array: Array) -> Non
 
 
 def _bind_states(binding: onnxruntime.IOBinding, space: _Workspace, rows: int) -> None:
-    for block in space.before:
+    for block in (*space.before, *space.constants):
         block.bind_input(binding, rows)
     for block in space.after:
         block.bind_output(binding, rows)

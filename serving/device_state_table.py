@@ -7,7 +7,7 @@ the same memory, which the providers take as leave not to copy the rest.
 The graphs lie beside this module; ``scripts/generate_row_graphs.py`` writes them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import onnxruntime
 from quartet.config import ConfigError
 from serving.providers import Device
 from serving.session import OnnxSession, SessionOptions
-from serving.state_table import Block, Blocks, Index, RowSpec, StateTable
+from serving.state_table import Block, Blocks, Index, RowSpec, StateSpec, StateTable
 from serving.types import Array
 
 GRAPHS = Path(__file__).parent / "graphs"
@@ -77,27 +77,6 @@ class DeviceStateTable(StateTable):
             taken[spec.input] = array
         return taken
 
-    def put(self, slots: Sequence[int], rows: Mapping[str, Array]) -> None:
-        """See ``StateTable.put``."""
-        index = self._index(slots)
-        checked = list(self._checked(slots, rows))
-        if not slots:
-            return
-        for spec, array in checked:
-            contiguous = np.ascontiguousarray(array)
-            self._scatter_rows(self._table(spec), index, _host_memory(contiguous))
-
-    def copy(
-        self,
-        sources: Sequence[int],
-        targets: Sequence[int],
-        specs: Sequence[RowSpec] | None = None,
-    ) -> None:
-        """See ``StateTable.copy``."""
-        between = self.blocks(len(sources), specs)
-        self.gather(sources, between)
-        self.scatter(targets, between)
-
     def blocks(self, rows: int, specs: Sequence[RowSpec] | None = None) -> Blocks:
         """See ``StateTable.blocks``."""
         return tuple(
@@ -120,7 +99,20 @@ class DeviceStateTable(StateTable):
         """See ``StateTable.scatter``."""
         index = self._index(slots)
         for block in blocks:
-            self._scatter_rows(self._table(block.spec), index, _memory(block, len(slots)))
+            if isinstance(block.spec, StateSpec):
+                self._scatter_rows(self._table(block.spec), index, _memory(block, len(slots)))
+
+    def _put(self, spec: RowSpec, index: Index, rows: Array) -> None:
+        """See ``StateTable._put``."""
+        contiguous = np.ascontiguousarray(rows)
+        self._scatter_rows(self._table(spec), index, _host_memory(contiguous))
+
+    def _copy(self, specs: Sequence[RowSpec], sources: Index, targets: Index) -> None:
+        """See ``StateTable._copy``."""
+        for block in self.blocks(len(sources), specs):
+            table, between = self._table(block.spec), _memory(block, len(sources))
+            self._gather_rows(table, sources, between)
+            self._scatter_rows(table, targets, between)
 
     def _table(self, spec: RowSpec) -> _Memory:
         return _memory(self._tables[spec.input], self.slots)

@@ -6,12 +6,15 @@ would save the way out alone, since a run that fails must not have changed its r
 is half a percent of a run of 32 rows of 8 kB (35 of 7,000 us); it is not done.
 
 A constant is what a row keeps from its first run to its last: it is taken out like a state, and
-nothing is put back.
+nothing is put back. Constants may be large (150 kB a row for a captioner of 100 places), and most
+runs have the rows of the one before. So each set of them has a number: who has gathered those of
+the same numbers before has them still. Measured, a step of beams takes 4 to 6 percent less.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -92,35 +95,12 @@ class StateTable(ABC):
         self.states = tuple(spec for spec in specs if isinstance(spec, StateSpec))
         self.constants = tuple(spec for spec in specs if not isinstance(spec, StateSpec))
         self.slots = slots
+        self._numbers = np.zeros(slots, np.int64)
+        self._next_number = count(1)
 
     @abstractmethod
     def take(self, slots: Sequence[int]) -> dict[str, Array]:
         """Copies on the host: input name -> [len(slots), ...]. Raises IndexError."""
-
-    @abstractmethod
-    def put(self, slots: Sequence[int], rows: Mapping[str, Array]) -> None:
-        """Set slots from the host; ``slots`` are distinct.
-
-        Args:
-            slots: which.
-            rows: input name -> [len(slots), ...], for every state and constant.
-
-        Raises:
-            ValueError: ``rows`` are not what this table holds; the text tells the first difference.
-            IndexError: there is no such slot.
-        """
-
-    @abstractmethod
-    def copy(
-        self,
-        sources: Sequence[int],
-        targets: Sequence[int],
-        specs: Sequence[RowSpec] | None = None,
-    ) -> None:
-        """Set each target from its source. All sources are read first; targets are distinct.
-
-        ``specs`` are those to copy; None: all.
-        """
 
     @abstractmethod
     def blocks(self, rows: int, specs: Sequence[RowSpec] | None = None) -> Blocks:
@@ -132,7 +112,45 @@ class StateTable(ABC):
 
     @abstractmethod
     def scatter(self, slots: Sequence[int], blocks: Blocks) -> None:
-        """Set distinct slots from the first rows of ``blocks``."""
+        """Set the states of distinct slots from the first rows of ``blocks``."""
+
+    @abstractmethod
+    def _put(self, spec: RowSpec, index: Index, rows: Array) -> None:
+        """Set slots from the host."""
+
+    @abstractmethod
+    def _copy(self, specs: Sequence[RowSpec], sources: Index, targets: Index) -> None:
+        """See ``copy``."""
+
+    def put(self, slots: Sequence[int], rows: Mapping[str, Array]) -> None:
+        """Set slots from the host; ``slots`` are distinct.
+
+        Args:
+            slots: which.
+            rows: input name -> [len(slots), ...], for every state and constant.
+
+        Raises:
+            ValueError: ``rows`` are not what this table holds; the text tells the first difference.
+            IndexError: there is no such slot.
+        """
+        index = self._index(slots)
+        checked = list(self._checked(slots, rows))
+        if slots:
+            self._renumber(index)
+            for spec, array in checked:
+                self._put(spec, index, array)
+
+    def copy(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Set each target from its source. All sources are read first; targets are distinct."""
+        self._copy_states(sources, targets)
+        self._copy_constants(sources, targets)
+
+    def constant_numbers(self, slots: Sequence[int]) -> Index:
+        """Which constants slots hold: those of equal numbers are equal, now and ever.
+
+        If a call that sets a slot's constants fails, the slot has a number that no other has had.
+        """
+        return self._numbers[self._index(slots)]
 
     def zero(self, slots: Sequence[int]) -> None:
         """Set slots to zeros, their constants too."""
@@ -146,7 +164,9 @@ class StateTable(ABC):
         """
         for constant in self.constants:
             if constant.input not in state:
-                raise ValueError(f"{constant.input!r} is missing; given are {sorted(state)}")
+                raise ValueError(
+                    f"constant {constant.input!r} is missing; given are {sorted(state)}"
+                )
         rows = {name: np.asarray(array)[np.newaxis] for name, array in state.items()}
         for spec in self.states:
             rows.setdefault(spec.input, np.zeros((1, *spec.shape), spec.dtype))
@@ -162,9 +182,11 @@ class StateTable(ABC):
         Raises:
             ValueError: a state to be loaded is none of this table's.
         """
-        copies = [(move.source, move) for move in moves if move.source is not None]
-        self._copy_some(copies, self.states)
-        self._copy_some([(s, move) for s, move in copies if move.constants], self.constants)
+        copies = [(m.source, m.slot, m.constants) for m in moves if m.source is not None]
+        if copies:
+            self._copy_states([source for source, _, _ in copies], [slot for _, slot, _ in copies])
+            whole = [(source, slot) for source, slot, constants in copies if constants]
+            self._copy_constants([source for source, _ in whole], [slot for _, slot in whole])
         fresh = [move.slot for move in moves if move.source is None and move.state is None]
         if fresh:
             self.zero(fresh)
@@ -172,10 +194,20 @@ class StateTable(ABC):
             if move.source is None and move.state is not None:
                 self.load(move.slot, move.state)
 
-    def _copy_some(self, copies: Sequence[tuple[int, Move]], specs: Sequence[RowSpec]) -> None:
-        if copies and specs:
-            sources = [source for source, _ in copies]
-            self.copy(sources, [move.slot for _, move in copies], specs)
+    def _copy_states(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        self._copy(self.states, self._index(sources), self._index(targets))
+
+    def _copy_constants(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        if self.constants and targets:
+            source, target = self._index(sources), self._index(targets)
+            numbers = self._numbers[source]
+            self._renumber(target)
+            self._copy(self.constants, source, target)
+            self._numbers[target] = numbers
+
+    def _renumber(self, index: Index) -> None:
+        """The constants of slots are about to change."""
+        self._numbers[index] = list(islice(self._next_number, len(index)))
 
     def _index(self, slots: Sequence[int]) -> Index:
         """``slots`` as an array. Raises IndexError if one is outside the table."""
@@ -213,25 +245,6 @@ class HostStateTable(StateTable):
         index = self._index(slots)
         return {name: table[index] for name, table in self._tables.items()}
 
-    def put(self, slots: Sequence[int], rows: Mapping[str, Array]) -> None:
-        """See ``StateTable.put``."""
-        index = self._index(slots)
-        checked = list(self._checked(slots, rows))
-        for spec, array in checked:
-            self._tables[spec.input][index] = array
-
-    def copy(
-        self,
-        sources: Sequence[int],
-        targets: Sequence[int],
-        specs: Sequence[RowSpec] | None = None,
-    ) -> None:
-        """See ``StateTable.copy``."""
-        source, target = self._index(sources), self._index(targets)
-        for spec in self.specs if specs is None else specs:
-            table = self._tables[spec.input]
-            table[target] = table[source]
-
     def blocks(self, rows: int, specs: Sequence[RowSpec] | None = None) -> Blocks:
         """See ``StateTable.blocks``."""
         wanted = self.specs if specs is None else specs
@@ -253,7 +266,18 @@ class HostStateTable(StateTable):
         """See ``StateTable.scatter``."""
         index, rows = self._index(slots), len(slots)
         for block in blocks:
-            self._tables[block.spec.input][index] = _host(block)[:rows]
+            if isinstance(block.spec, StateSpec):
+                self._tables[block.spec.input][index] = _host(block)[:rows]
+
+    def _put(self, spec: RowSpec, index: Index, rows: Array) -> None:
+        """See ``StateTable._put``."""
+        self._tables[spec.input][index] = rows
+
+    def _copy(self, specs: Sequence[RowSpec], sources: Index, targets: Index) -> None:
+        """See ``StateTable._copy``."""
+        for spec in specs:
+            table = self._tables[spec.input]
+            table[targets] = table[sources]
 
 
 def _host(block: Block) -> Array:

@@ -1,6 +1,7 @@
 """The rules of continuous batching, one by one; ``test_slots_crowd`` has any mixture of them."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,14 @@ from tests.slot_driver import (
     sink_of,
     text_of,
 )
-from tests.step_engines import HashEngine, initial_state, read_symbols, search_alone
+from tests.step_engines import (
+    STOPS,
+    HashEngine,
+    initial_state,
+    read_symbols,
+    search_alone,
+    write_alone,
+)
 
 POISON = Sampling(top_k=13)
 
@@ -339,6 +347,81 @@ def test_apply_gives_prompt_scores_to_every_row_that_wants_them() -> None:
     assert [[len(part) for part in parts] for parts in heard] == [[2, 1], [2, 1], []]
     np.testing.assert_array_equal(np.concatenate(heard[0]), np.concatenate(heard[1]))
     driver.run_all()
+
+
+# What a model of pictures needs beside
+
+
+def test_plan_forbids_stop_symbols_until_a_row_has_its_least() -> None:
+    driver = SlotDriver(slots=2, steps=4)
+    row, other = make_row(max_tokens=12, min_tokens=6), make_row(seed=6, max_tokens=12)
+    assert STOPS & set(text_of(replace(row, min_tokens=0))[:6])
+    driver.submit(row, other)
+    runs = [driver.decode().minimum for _ in range(3)]
+    assert [None if one is None else one.tolist() for one in runs] == [[6, 0], [2, 0], None]
+    assert is_whole(row)
+    assert not STOPS & set(sink_of(row).tokens[:6])
+    assert is_whole(other)
+
+
+def test_apply_gives_attention_to_rows_that_want_it() -> None:
+    driver = SlotDriver(slots=2, steps=4, prefill_chunk=2)
+    rows = make_rows(2, prompt=(3, 4, 5, 6), max_tokens=6, score_prompt=True)
+    rows[1].attention = True
+    driver.submit(*rows)
+    assert [driver.prefill().attention for _ in range(2)] == [True, True]
+    assert [driver.decode().attention for _ in range(2)] == [True, True]
+    without, with_attention = map(sink_of, rows)
+    assert without.attention == []
+    assert without.prompt_attention == [None, None]
+    alone = write_alone(rows[1]).attention
+    assert alone is not None
+    assert with_attention.attention == alone.tolist()
+    assert [len(part) for part in with_attention.prompt_attention if part is not None] == [2, 1]
+
+
+def test_plan_asks_for_no_attention_that_nobody_wants() -> None:
+    driver = SlotDriver(slots=1)
+    driver.submit(make_row((3, 4), attention=True), make_row((4, 5), score_prompt=True))
+    assert [driver.run().attention for _ in range(4)] == [False, True, False, False]
+
+
+def test_apply_gives_no_attention_when_the_model_has_none() -> None:
+    driver = SlotDriver(slots=3)
+    row, search = (
+        make_row((3, 4), attention=True, score_prompt=True),
+        make_search(2, attention=True),
+    )
+    driver.submit(row, search)
+    while isinstance(planned := driver.plan(), PlannedRun):
+        result = replace(driver.engine.end(planned.run), attention=None)
+        driver.core.apply(planned, result, driver.now)
+    assert is_whole(row)
+    assert sink_of(row).attention == []
+    assert sink_of(row).prompt_attention == [None]
+    assert {seen for _, _, seen in search_sink_of(search).shown} == {None}
+
+
+def test_settle_gives_the_constants_back_with_the_state() -> None:
+    driver = SlotDriver(slots=2, steps=4)
+    row = make_row((2, 3), 7, keep_state=True, state={"key": initial_state(9)["key"]})
+    driver.submit(row, make_row(stream=1, max_tokens=9))
+    driver.run_all()
+    state = sink_of(row).state
+    assert state is not None
+    assert state["key"].tolist() == [9]
+    assert is_whole(row)
+
+
+def test_plan_furnishes_every_row_of_a_request_with_its_constants() -> None:
+    driver = SlotDriver(slots=3, steps=2)
+    state = {"key": initial_state(5)["key"]}
+    rows = make_rows(5, prompt=(3, 4, 5), max_tokens=3, state=state)
+    others = make_rows(2, prompt=(3, 4, 5), max_tokens=3)
+    driver.submit(*rows)
+    driver.submit(*others)
+    driver.run_all()
+    assert all(map(is_whole, [*rows, *others]))
 
 
 # Rows that write nothing
@@ -695,6 +778,43 @@ def test_plan_moves_only_beams_that_share_a_parent() -> None:
         sources = {move.source for move in run.moves}
         assert None not in sources
         assert not sources & {move.slot for move in run.moves}
+
+
+def test_plan_moves_constants_once_to_each_slot_of_a_search() -> None:
+    driver = SlotDriver(slots=8)
+    searches = [
+        make_search(4, steps=30, prompt=(key,), state=initial_state(key), attention=True)
+        for key in (1, 2)
+    ]
+    driver.submit(*searches)
+    driver.run_all()
+    moves = [move for run in driver.engine.runs[1:] for move in run.moves]
+    furnished = [move.slot for move in moves if move.constants]
+    assert len(furnished) == len(set(furnished)) == 6
+    assert len(moves) > len(furnished)
+    for search in searches:
+        alone = RecordingSearch(width=4, steps=30)
+        search_alone(search, alone)
+        assert search_sink_of(search).shown == alone.shown
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_fail_leaves_searches_their_constants_whether_moves_were_made_or_not(moved: bool) -> None:
+    driver = SlotDriver(slots=8)
+    searches = [make_search(3, steps=12, state=initial_state(key)) for key in (3, 4)]
+    driver.submit(*searches)
+    error = InferenceFailed("now and then")
+    while (planned := driver.plan()) is not None:
+        if isinstance(planned, PlannedRun) and len(planned.units) > 1:
+            with pytest.raises(InferenceFailed, match="now and then"):
+                driver.engine.end(planned.run, fail=error, moved=moved)
+            driver.core.fail(planned, error)
+        else:
+            driver.finish(planned)
+    for search in searches:
+        alone = RecordingSearch(width=3, steps=12)
+        search_alone(search, alone)
+        assert search_sink_of(search).shown == alone.shown
 
 
 def test_plan_collects_slots_for_a_search_without_starving_rows() -> None:

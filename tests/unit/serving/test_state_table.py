@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from quartet.config import ConfigError
 from scripts.generate_row_graphs import row_graphs
 from serving.device_state_table import GRAPHS, DeviceStateTable
 from serving.providers import Device
-from serving.state_table import HostStateTable, StateSpec, StateTable
+from serving.state_table import HostStateTable, RowSpec, StateSpec, StateTable
 from serving.token_scheduler import Move
 from serving.types import Array
 
@@ -21,10 +22,11 @@ SPECS = (
     StateSpec(input="h", output="h_out", dtype=np.dtype(np.float32), shape=(2, 3)),
     StateSpec(input="n", output="n_out", dtype=np.dtype(np.int64), shape=(1,)),
 )
-MakeTable = Callable[[Sequence[StateSpec], int], StateTable]
+CONSTANT = RowSpec(input="k", dtype=np.dtype(np.float32), shape=(4, 2))
+MakeTable = Callable[[Sequence[RowSpec], int], StateTable]
 
 
-def device_table(specs: Sequence[StateSpec], slots: int) -> StateTable:
+def device_table(specs: Sequence[RowSpec], slots: int) -> StateTable:
     """The device path, the device being the CPU: its graphs run on any provider."""
     return DeviceStateTable(specs, slots, Device("cpu", "a test"))
 
@@ -221,7 +223,7 @@ STEPS = st.lists(
 
 
 @HOMES
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(steps=STEPS)
 def test_table_holds_what_a_list_would(make: MakeTable, steps: list[Step]) -> None:
     table, expected = filled(make), [10.0 * i for i in range(SLOTS)]
@@ -243,6 +245,158 @@ def test_table_holds_what_a_list_would(make: MakeTable, steps: list[Step]) -> No
         for target, value in zip(targets, read, strict=True):
             expected[target] = value
     assert contents(table) == expected
+
+
+# Constants
+
+
+Row = tuple[float, float]
+"""What a row's states, and its constant, are filled with."""
+
+
+def constant_of(*values: float) -> dict[str, Array]:
+    """A batch of the constant."""
+    rows = np.array(values, np.float32).reshape(-1, 1, 1)
+    return {"k": np.broadcast_to(rows, (len(values), *CONSTANT.shape))}
+
+
+def with_constants(make: MakeTable) -> StateTable:
+    """Slot i holds states of 10 * i and a constant of 100 + i."""
+    table = make((CONSTANT, *SPECS), SLOTS)
+    states, constants = rows_of(*range(0, 10 * SLOTS, 10)), constant_of(*range(100, 100 + SLOTS))
+    table.put(range(SLOTS), {**states, **constants})
+    return table
+
+
+def rows_in(table: StateTable) -> list[Row]:
+    """Fails if a slot's states, or its constant, are not filled with one value."""
+    rows = []
+    for slot in range(table.slots):
+        row = table.read(slot)
+        (constant,) = {float(v) for v in row.pop("k").ravel()}
+        (state,) = {float(v) for array in row.values() for v in array.ravel()}
+        rows.append((state, constant))
+    return rows
+
+
+@HOMES
+def test_rows_of_a_run_bring_their_constants_and_take_back_none(make: MakeTable) -> None:
+    table = with_constants(make)
+    blocks = table.blocks(SLOTS)
+    table.gather((5, 1), blocks)
+    table.scatter((0, 4), blocks)
+    assert rows_in(table) == [(50, 100), (10, 101), (20, 102), (30, 103), (10, 104), (50, 105)]
+
+
+@HOMES
+def test_load_sets_states_that_are_left_out_to_zero(make: MakeTable) -> None:
+    table = with_constants(make)
+    table.load(1, {"k": constant_of(7)["k"][0]})
+    table.load(2, {"k": constant_of(8)["k"][0], **row_of(5)})
+    assert rows_in(table)[:3] == [(0, 100), (0, 7), (5, 8)]
+
+
+@HOMES
+def test_load_refuses_a_state_without_its_constants(make: MakeTable) -> None:
+    table = with_constants(make)
+    with pytest.raises(ValueError, match=r"constant 'k' is missing; given are \['h', 'n'\]"):
+        table.load(1, row_of(7))
+    assert rows_in(table)[1] == (10, 101)
+
+
+@HOMES
+def test_zero_sets_constants_too(make: MakeTable) -> None:
+    table = with_constants(make)
+    table.apply([Move(slot=1)])
+    assert rows_in(table)[:3] == [(0, 100), (0, 0), (20, 102)]
+
+
+@HOMES
+def test_apply_copies_constants_unless_the_slot_has_them(make: MakeTable) -> None:
+    table = with_constants(make)
+    table.apply(
+        [
+            Move(slot=0, source=1),
+            Move(slot=1, source=2, constants=False),
+            Move(slot=2, source=0, constants=False),
+            Move(slot=3, source=2),
+        ]
+    )
+    assert rows_in(table) == [(10, 101), (20, 101), (0, 102), (20, 102), (40, 104), (50, 105)]
+
+
+def test_no_run_leaves_a_constant_of_its_own() -> None:
+    (block,) = HostStateTable([CONSTANT], 2).blocks(2)
+    with pytest.raises(TypeError, match="'k' is a constant"):
+        block.bind_output(None, 1)  # type: ignore[arg-type]  # it is not looked at
+
+
+MOVES = st.lists(
+    st.tuples(SLOT, st.none() | SLOT, st.sampled_from(["load", "zero"]), st.booleans()),
+    min_size=1,
+    max_size=SLOTS,
+    unique_by=lambda one: one[0],
+)
+
+
+@HOMES
+@settings(max_examples=40, deadline=None)
+@given(script=st.lists(MOVES, max_size=6))
+def test_constants_go_with_their_rows_and_their_numbers_with_them(
+    make: MakeTable, script: list[list[tuple[int, int | None, str, bool]]]
+) -> None:
+    table = with_constants(make)
+    expected: list[Row] = [(10.0 * i, 100.0 + i) for i in range(SLOTS)]
+    numbered: dict[int, float] = {}
+    for number, moves in enumerate(script):
+        before, made = list(expected), []
+        for slot, source, kind, constants in moves:
+            fresh = 1000.0 * (number + 1) + slot
+            if source is not None:
+                made.append(Move(slot=slot, source=source, constants=constants))
+                expected[slot] = (before[source][0], before[source if constants else slot][1])
+            elif kind == "zero":
+                made.append(Move(slot=slot))
+                expected[slot] = (0, 0)
+            else:
+                state = {"k": constant_of(fresh)["k"][0], **row_of(fresh + 0.0)}
+                made.append(Move(slot=slot, state=state))
+                expected[slot] = (fresh, fresh)
+        table.apply(made)
+        assert rows_in(table) == expected
+        for one, (_, constant) in zip(
+            table.constant_numbers(range(SLOTS)).tolist(), expected, strict=True
+        ):
+            assert numbered.setdefault(one, constant) == constant
+
+
+@HOMES
+def test_rows_of_one_source_have_its_number(make: MakeTable) -> None:
+    table = with_constants(make)
+    table.apply(
+        [Move(slot=1, source=4), Move(slot=2, source=4), Move(slot=3, source=4, constants=False)]
+    )
+    first, *others = table.constant_numbers((4, 1, 2, 3)).tolist()
+    assert others[:2] == [first, first]
+    assert others[2] != first
+
+
+def test_constants_whose_copy_failed_have_a_number_of_their_own() -> None:
+    class Broken(HostStateTable):
+        broken = False
+
+        def _copy(self, specs: Sequence[RowSpec], *arguments: Any) -> None:
+            super()._copy(specs, *arguments)
+            if self.broken and CONSTANT in specs:
+                raise MemoryError
+
+    table = with_constants(Broken)
+    assert isinstance(table, Broken)
+    before = set(table.constant_numbers(range(SLOTS)).tolist())
+    table.broken = True
+    with pytest.raises(MemoryError):
+        table.copy((1,), (2,))
+    assert table.constant_numbers((2,))[0] not in before
 
 
 def test_blocks_of_the_host_begin_at_a_cache_line() -> None:
