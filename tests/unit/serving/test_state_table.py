@@ -328,7 +328,7 @@ def test_apply_copies_constants_unless_the_slot_has_them(make: MakeTable) -> Non
 def test_no_run_leaves_a_constant_of_its_own() -> None:
     (block,) = HostStateTable([CONSTANT], 2).blocks(2)
     with pytest.raises(TypeError, match="'k' is a constant"):
-        block.bind_output(None, 1)  # type: ignore[arg-type]  # it is not looked at
+        block.bind_output(None, 1)  # it is not looked at
 
 
 MOVES = st.lists(
