@@ -31,6 +31,10 @@ NEVER = -1e4
 """Added to the score of a symbol that is no word of a caption; its probability is 0."""
 
 
+_SHRINK = 0.75
+"""Share of the captions under which those that have ended are left out of the steps."""
+
+
 class WordState(NamedTuple):
     """What the decoder remembers of a caption."""
 
@@ -208,13 +212,13 @@ class CaptionModel(nn.Module):
         state, reads, shares = picture.state, [], []
         rows = len(tokens)
         for time, live in enumerate(_live_rows(lengths, tokens.shape[1])):
-            if live < rows:
+            if live <= _SHRINK * rows:  # cutting has a price too, above all in the backward pass
                 picture = picture._replace(state=state).map(lambda x, n=live: x[:n])
                 state, rows = picture.state, live
-            read, state, share = self.decoder.step(embedded[:live, time], state, picture)
-            reads.append(read)
+            read, state, share = self.decoder.step(embedded[:rows, time], state, picture)
+            reads.append(read[:live])
             if share is not None:
-                shares.append(functional.pad(share, (0, 0, 0, len(tokens) - live)))
+                shares.append(functional.pad(share[:live], (0, 0, 0, len(tokens) - live)))
         scores = self.decoder.score(torch.cat(reads)).float() + self.offset
         return scores, torch.stack(shares, dim=1) if shares else None
 
