@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from quartet.artifact import ImageSpec
 from serving.attention_picture import draw_attention
 from serving.caption_types import Caption
-from serving.captioning import not_a_captioner
+from serving.captioning import captioner_of
 from serving.images import ImageLimits, decode_image
 from serving.loaded_model import LoadedModel
 
@@ -24,9 +24,7 @@ async def draw_caption(
         InvalidInput: a word has no attention, or the picture is at fault.
         PayloadTooLarge: the picture is over ``limits``.
     """
-    if model.captioner is None:
-        raise not_a_captioner(model)
-    spec = model.captioner.task.image
+    spec = captioner_of(model).task.image
     return await asyncio.get_running_loop().run_in_executor(
         pool, _draw, image, caption, limits, spec
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.caption_models import make_caption_model
 from tests.contract.transports import TRANSPORTS, Transport
 from tests.e2e.fixtures import repository, server, slow_steps, start_server
 from tests.e2e.graphs import plus, write_model
@@ -21,6 +22,22 @@ def text_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProc
     make_text_model(repository / "newer", version=2, seed=1)
     make_text_model(repository / "newer", version=3, seed=2)
     (repository / "newer" / "config.pbtxt").write_text("version_policy { all {} }")
+    write_model(repository, "plus", plus(1))
+    process = ServerProcess(repository)
+    try:
+        yield process.wait_ready()
+    finally:
+        process.close()
+
+
+@pytest.fixture(scope="session")
+def caption_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Serves ``eye``, versions 1 and 2, ``blind`` without attention, and ``plus``, which adds."""
+    repository = tmp_path_factory.mktemp("captions")
+    make_caption_model(repository / "eye", goldens=False)
+    make_caption_model(repository / "eye", seed=1, version=2, goldens=False)
+    make_caption_model(repository / "blind", attention=False, goldens=False)
+    (repository / "eye" / "config.pbtxt").write_text("version_policy { all {} }")
     write_model(repository, "plus", plus(1))
     process = ServerProcess(repository)
     try:
