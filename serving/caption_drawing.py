@@ -4,7 +4,7 @@ import asyncio
 from concurrent.futures import Executor
 
 from quartet.artifact import ImageSpec
-from serving.attention_picture import draw_attention
+from serving.attention_picture import PANEL_SIDE, draw_attention
 from serving.caption_types import Caption
 from serving.captioning import captioner_of
 from serving.images import ImageLimits, decode_image
@@ -31,4 +31,7 @@ async def draw_caption(
 
 
 def _draw(image: bytes, caption: Caption, limits: ImageLimits, spec: ImageSpec) -> bytes:
-    return draw_attention(decode_image(image, limits, spec), caption, spec)
+    # What a small encoder's input needs of a large JPEG would be a blur in the panels.
+    sides = {"height": max(spec.height, PANEL_SIDE), "width": max(spec.width, PANEL_SIDE)}
+    picture = decode_image(image, limits, spec.model_copy(update=sides))
+    return draw_attention(picture, caption, spec)
