@@ -1,18 +1,13 @@
 """Texts written in a crowd on real graphs are, bit for bit, those that each request gets alone."""
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Literal
 
-import numpy as np
 import pytest
 
 from quartet.artifact import METADATA_KEY, parse_task
 from quartet.generation import TextGenerationTask
-from serving.continuous_batcher import ContinuousBatcher
 from serving.decoder import OnnxDecoder
 from serving.generation_types import Sampling
 from serving.generator_check import check_generator
@@ -20,8 +15,8 @@ from serving.providers import Device
 from serving.session import OnnxSession, SessionOptions
 from serving.slots import SlotRules
 from serving.state_table import HostStateTable
-from serving.token_scheduler import BeamSearch, Floats, Job, Row
-from serving.workers import WorkerPool
+from serving.token_scheduler import BeamSearch, Job, Row
+from tests.crowds import assert_same, silent_copy, write
 from tests.generation_sinks import RecordingSearch, RecordingSink
 from tests.text_models import VOCABULARY, CellName, make_text_model
 from training.graphs.products import Precision
@@ -37,18 +32,6 @@ SAMPLINGS = (
     Sampling(repetition_penalty=1.3),
     Sampling(presence_penalty=0.5, frequency_penalty=0.2),
 )
-
-
-class Unobserved:
-    """A ``RunObserver`` that only remembers how many rows each run had."""
-
-    def __init__(self) -> None:
-        self.rows: list[int] = []
-
-    def run_finished(
-        self, kind: Literal["prefill", "decode"], rows: int, steps: int, seconds: float
-    ) -> None:
-        self.rows.append(rows)
 
 
 def open_engine(version: Path) -> OnnxDecoder:
@@ -108,66 +91,6 @@ def some_requests(random: Random, count: int) -> list[list[Job]]:
             ]
         )
     return requests
-
-
-def silent_copy(job: Job) -> Job:
-    """The same job with a sink that has heard nothing."""
-    if isinstance(job, BeamSearch):
-        assert isinstance(job.sink, RecordingSearch)
-        return replace(job, sink=RecordingSearch(width=job.sink.width, steps=job.sink.steps))
-    assert isinstance(job.sink, RecordingSink)
-    sink = RecordingSink(limit=job.sink.limit, stop=job.sink.stop, keeps_state=job.keep_state)
-    return replace(job, sink=sink)
-
-
-async def write(
-    engine: OnnxDecoder, rules: SlotRules, requests: Sequence[Sequence[Job]], *, together: bool
-) -> Unobserved:
-    """Write all ``requests``, in a crowd that grows while it writes, or one after the other."""
-    observer, random = Unobserved(), Random(1)
-    pool = WorkerPool(rules.lanes)
-    pool.start()
-    try:
-        batcher = ContinuousBatcher(engine, pool, rules, observer)
-        for jobs in requests:
-            batcher.submit(jobs)
-            if together:
-                # Of a run of this model, from a tenth to several.
-                for _ in range(random.choice((0, 0, 10, 200))):
-                    await asyncio.sleep(0)
-            else:
-                await batcher.drain()
-        await batcher.drain()
-    finally:
-        pool.stop()
-    return observer
-
-
-def joined(parts: Sequence[Floats]) -> Floats:
-    """Scores of a prompt, however it was cut into parts."""
-    return np.concatenate([np.zeros((0, len(VOCABULARY)), np.float32), *parts])
-
-
-def assert_same(job: Job, other: Job) -> None:
-    """Both sinks have heard the same, to the last bit."""
-    one, two = job.sink, other.sink
-    if isinstance(one, RecordingSearch) and isinstance(two, RecordingSearch):
-        assert one.over
-        assert one.shown == two.shown
-        return
-    assert isinstance(one, RecordingSink)
-    assert isinstance(two, RecordingSink)
-    assert one.over
-    assert two.over
-    assert one.error is two.error is None
-    assert (one.tokens, one.scores, one.near) == (two.tokens, two.scores, two.near)
-    assert one.last == two.last
-    np.testing.assert_array_equal(joined(one.prompt_scores), joined(two.prompt_scores))
-    assert (one.state is None) == (two.state is None)
-    if one.state is not None and two.state is not None:
-        assert one.state.keys() == two.state.keys()
-        for name, array in one.state.items():
-            np.testing.assert_array_equal(array, two.state[name])
 
 
 async def test_text_is_the_same_in_a_crowd_as_alone(engine: OnnxDecoder) -> None:

@@ -13,7 +13,7 @@ from quartet.generation import StatePair, TextGenerationTask
 from serving.generator_check import GeneratorLayout, check_generator
 from serving.providers import Device
 from serving.session import OnnxSession, SessionOptions
-from serving.state_table import StateSpec
+from serving.state_table import RowSpec, StateSpec
 from serving.types import Datatype, TensorSpec
 from tests.text_models import CellName, make_text_model
 
@@ -295,6 +295,118 @@ def test_check_refuses_names_that_mean_two_things(
     generator.task = generator.task.model_copy(update={"states": states})
     with pytest.raises(ConfigError, match=named):
         generator.check()
+
+
+# Constants, attention, minimum
+
+
+@pytest.fixture
+def attentive(generator: Generator) -> Generator:
+    """With a constant, and attention to seven places."""
+    generator.task = generator.task.model_copy(update={"constants": ("keys",)})
+    for graph in (generator.decode, generator.prefill):
+        graph.inputs += (floats("keys", -1, 7, 2),)
+        graph.outputs += (floats("attention", -1, -1, 7),)
+    return generator
+
+
+def test_layout_tells_constants_and_places(attentive: Generator) -> None:
+    layout = attentive.check()
+    assert layout.constants == (RowSpec(input="keys", dtype=np.dtype(np.float32), shape=(7, 2)),)
+    assert layout.row_specs == (*layout.states, *layout.constants)
+    assert layout.places == 7
+
+
+def test_layout_of_a_generator_with_neither(generator: Generator) -> None:
+    layout = generator.check()
+    assert (layout.constants, layout.places, layout.minimum) == ((), 0, False)
+
+
+def test_layout_tells_whether_stop_symbols_can_be_kept_back(generator: Generator) -> None:
+    generator.decode.inputs += (ids("minimum", -1),)
+    assert generator.check().minimum
+    assert "minimum" not in generator.check().controls
+    generator.decode.inputs = changed(generator.decode.inputs, "minimum", floats("minimum", -1))
+    with pytest.raises(ConfigError, match=r"'minimum' is FP32 \[-1\], expected INT64 \[-1\]"):
+        generator.check()
+
+
+@pytest.mark.parametrize("graph", ["decode", "prefill"])
+def test_check_names_a_constant_that_a_graph_lacks(attentive: Generator, graph: str) -> None:
+    tensors = getattr(attentive, graph)
+    tensors.inputs = changed(tensors.inputs, "keys", None)
+    with pytest.raises(ConfigError, match=f"{graph} graph: input 'keys' is missing"):
+        attentive.check()
+
+
+@pytest.mark.parametrize("graph", ["decode", "prefill"])
+def test_check_refuses_a_constant_that_a_graph_gives_back(attentive: Generator, graph: str) -> None:
+    getattr(attentive, graph).outputs += (floats("keys", -1, 7, 2),)
+    with pytest.raises(ConfigError, match=f"{graph} graph: output 'keys' is not declared"):
+        attentive.check()
+
+
+@pytest.mark.parametrize("graph", ["decode", "prefill"])
+def test_check_refuses_a_constant_that_nobody_declared(attentive: Generator, graph: str) -> None:
+    getattr(attentive, graph).inputs += (floats("values", -1, 7, 2),)
+    with pytest.raises(ConfigError, match=f"{graph} graph: input 'values' is not declared"):
+        attentive.check()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [ids("keys", -1, 7, 2), floats("keys", 1, 7, 2), floats("keys", -1, -1, 2), floats("keys")],
+    ids=str,
+)
+def test_check_refuses_what_can_be_no_constant(attentive: Generator, spec: TensorSpec) -> None:
+    attentive.decode.inputs = changed(attentive.decode.inputs, "keys", spec)
+    with pytest.raises(ConfigError, match=r"decode graph: input 'keys' is .*, expected a constant"):
+        attentive.check()
+
+
+def test_check_compares_each_constant_of_the_graphs(attentive: Generator) -> None:
+    attentive.prefill.inputs = changed(attentive.prefill.inputs, "keys", floats("keys", -1, 7, 3))
+    with pytest.raises(
+        ConfigError,
+        match=r"prefill graph: input 'keys' is FP32 \[-1, 7, 3\], but input 'keys' of the decode",
+    ):
+        attentive.check()
+
+
+@pytest.mark.parametrize(
+    ("constants", "named"),
+    [
+        (("hidden",), "constants: input 'hidden' is declared 2 times"),
+        (("keys", "keys"), "constants: input 'keys' is declared 2 times"),
+        (("uniform",), "constants: input 'uniform' is the name of another tensor"),
+        (("minimum",), "constants: input 'minimum' is the name of another tensor"),
+    ],
+)
+def test_check_refuses_constants_whose_names_mean_two_things(
+    attentive: Generator, constants: tuple[str, ...], named: str
+) -> None:
+    attentive.task = attentive.task.model_copy(update={"constants": constants})
+    with pytest.raises(ConfigError, match=named):
+        attentive.check()
+
+
+@pytest.mark.parametrize(
+    ("graph", "spec", "named"),
+    [
+        ("prefill", None, "has 7 places in the decode graph and 0 in the prefill graph"),
+        ("decode", None, "has 0 places in the decode graph and 7 in the prefill graph"),
+        ("decode", floats("attention", -1, -1, 6), "has 6 places in the decode graph and 7 in"),
+        ("decode", floats("attention", -1, -1, -1), r"'attention' is .*, expected FP32 .*, n\]"),
+        ("prefill", ids("attention", -1, -1, 7), r"'attention' is INT64 .*, expected FP32"),
+    ],
+)
+def test_check_compares_the_attention_of_both_graphs(
+    attentive: Generator, graph: str, spec: TensorSpec | None, named: str
+) -> None:
+    tensors = getattr(attentive, graph)
+    tensors.outputs = changed(tensors.outputs, "attention", spec)
+    with pytest.raises(ConfigError, match=named):
+        attentive.check()
 
 
 def test_specs_of_other_names_of_the_first_axis_are_the_same(generator: Generator) -> None:
