@@ -1,12 +1,10 @@
 """Captions of pictures and of videos, from models that declare to write them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TypeVar
 
 from serving.accounting import OK, Accounting, Entry
 from serving.caption_tensors import caption_tensors, parse_caption_call
@@ -21,6 +19,7 @@ from serving.caption_types import (
 from serving.errors import InvalidInput, NotSupported, ServingError
 from serving.images import ImageLimits
 from serving.loaded_model import LoadedModel
+from serving.picture_decoding import decode_pictures
 from serving.picture_room import PictureRoom
 from serving.repository import ModelRepository
 from serving.scenes import SceneSpan, find_scenes
@@ -28,8 +27,6 @@ from serving.tasks.caption_answer import Captions
 from serving.tasks.captioning import Captioner
 from serving.types import Array, InferRequest, InferResponse
 from serving.video import VideoClip, VideoLimits, frames_of, read_video
-
-ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +89,10 @@ class Captioning:
                 raise InvalidInput("video: expected a file or frames, one of them")
             # A video is at most so many decoded pictures in memory.
             with self._parts.room.hold(self._parts.video.max_frames_looked_at):
-                seen = await self._in_pool(partial(_see, request, captioner, self._parts.video))
+                loop = asyncio.get_running_loop()
+                seen = await loop.run_in_executor(
+                    self._parts.pool, _see, request, captioner, self._parts.video
+                )
                 plan = captioner.plan(request.options, len(seen.spans))
                 answer = await captioner.start(
                     plan, seen.pictures, client=request.client, deadline=request.deadline
@@ -114,14 +114,12 @@ class Captioning:
         captioner = captioner_of(entry.model)
         plan = captioner.plan(request.options, len(request.images))
         held.enter_context(self._parts.room.hold(len(request.images)))
-        preprocess = captioner.pictures.preprocess
-        tensor = await self._in_pool(partial(preprocess, request.images, self._parts.images))
+        tensor = await decode_pictures(
+            captioner.pictures, request.images, self._parts.images, self._parts.pool
+        )
         return await captioner.start(
             plan, tensor.data, client=request.client, deadline=request.deadline
         )
-
-    async def _in_pool(self, work: Callable[[], ResultT]) -> ResultT:
-        return await asyncio.get_running_loop().run_in_executor(self._parts.pool, work)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,12 @@ from concurrent.futures import Executor
 import numpy as np
 
 from serving.errors import NotSupported
-from serving.images import ImageLimits, is_tiny
+from serving.images import ImageLimits
 from serving.loaded_model import LoadedModel
+from serving.picture_decoding import decode_pictures
 from serving.scheduler import Finished, Scheduler, Work
 from serving.tasks.image_classification import ImageClassifier, missing_declaration
 from serving.types import ClassifyRequest, InferRequest, Prediction, Tensor, Timings
-
-INLINE_IMAGES = 4
-"""Tiny pictures of one request that are decoded on the event loop: about a millisecond at most."""
 
 
 async def classify_images(
@@ -33,11 +31,7 @@ async def classify_images(
         ServingError: a bad picture, or what the scheduler raises.
     """
     classifier = _classifier_of(model)
-    if len(request.images) <= INLINE_IMAGES and all(map(is_tiny, request.images)):
-        tensor = classifier.preprocess(request.images, limits)
-    else:
-        loop = asyncio.get_running_loop()
-        tensor = await loop.run_in_executor(pool, classifier.preprocess, request.images, limits)
+    tensor = await decode_pictures(classifier, request.images, limits, pool)
     works = _works(model, classifier, tensor, request.deadline)
     finished = await _submit_all(model.tensors()[1], works)
     scores = np.concatenate([one.outputs[classifier.output_name] for one in finished])

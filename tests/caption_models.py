@@ -169,7 +169,10 @@ def make_encoder(random: np.random.Generator, *, attention: bool) -> onnx.ModelP
     hidden = graph.op("Tanh", graph.op("MatMul", mean, weight("h", _VALUES, _WIDTH, scale=1.0)))
     cell = graph.op("MatMul", mean, weight("c", _VALUES, _WIDTH, scale=1.0))
     keys = graph.op("MatMul", values, weight("k", _VALUES, _KEYS, scale=1.0))
-    outputs = [(HIDDEN, hidden, (_WIDTH,)), (CELL, cell, (_WIDTH,))]
+    outputs: list[tuple[str, str, tuple[int, ...]]] = [
+        (HIDDEN, hidden, (_WIDTH,)),
+        (CELL, cell, (_WIDTH,)),
+    ]
     if attention:
         outputs += [(KEYS, keys, (PLACES, _KEYS)), (VALUES, values, (PLACES, _VALUES))]
     for name, value, _ in outputs:

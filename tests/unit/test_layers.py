@@ -134,6 +134,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.classification",
             "serving.captioning",
             "serving.picture_room",
+            "serving.picture_decoding",
             "serving.readiness",
             "serving.caption_drawing",
             "serving.tensor_inference",
