@@ -8,7 +8,8 @@ is half a percent of a run of 32 rows of 8 kB (35 of 7,000 us); it is not done.
 A constant is what a row keeps from its first run to its last: it is taken out like a state, and
 nothing is put back. Constants may be large (150 kB a row for a captioner of 100 places), and most
 runs have the rows of the one before. So each set of them has a number: who has gathered those of
-the same numbers before has them still. Measured, a step of beams takes 4 to 6 percent less.
+the same numbers before has them still. Measured, one step takes 4 percent less with 8 beams, and 10
+with 24 (5.6 of 6.2 ms).
 """
 
 from abc import ABC, abstractmethod

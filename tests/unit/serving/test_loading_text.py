@@ -22,6 +22,7 @@ from serving.repository import ModelRepository
 from serving.settings import GenerationSettings
 from serving.types import Datatype, TensorSpec
 from serving.version_hash import version_sha256
+from tests.caption_models import make_caption_model
 from tests.serving_parts import make_engines
 from tests.text_models import make_text_model
 from training.export.model_config import generator_config_text
@@ -178,9 +179,7 @@ def test_graphs_of_two_models_do_not_pass_for_one(tmp_path: Path) -> None:
             if entry.key == "location":
                 entry.value = "other.weights.bin"
     onnx.save(model, folder / "prefill.onnx")
-    with pytest.raises(
-        ConfigError, match=r"prefill graph: input '.*' is FP32 .*32\], but input"
-    ):
+    with pytest.raises(ConfigError, match=r"prefill graph: input '.*' is FP32 .*32\], but input"):
         load(tmp_path)
 
 
@@ -198,6 +197,17 @@ def test_a_wrong_declaration_is_named(
 ) -> None:
     change_declaration(make_text_model(tmp_path / "m"), change)
     with pytest.raises(ConfigError, match=named):
+        load(tmp_path)
+
+
+def test_a_text_model_with_constants_is_refused(tmp_path: Path) -> None:
+    def call_it_text(declaration: dict[str, object]) -> None:
+        for field in ("image", "grid", "hidden", "defaults"):
+            del declaration[field]
+        declaration["task"] = "text_generation"
+
+    change_declaration(make_caption_model(tmp_path / "m", goldens=False), call_it_text)
+    with pytest.raises(ConfigError, match=r"constants: \['keys', 'values'\] are declared, but"):
         load(tmp_path)
 
 
