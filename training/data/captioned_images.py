@@ -69,13 +69,7 @@ def load_captioned_images(
     Raises:
         DataError: a file is missing, damaged, or not what its name promises.
     """
-    if dataset == FLICKR8K:
-        name, files = FLICKR8K, flickr8k_files(data_dir, verify=verify)
-    else:
-        folder = data_dir / dataset
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder; expected {FLICKR8K!r} or a folder")
-        name, files = folder.resolve().name, coco_files(folder)
+    name, files = open_caption_files(data_dir, dataset, verify=verify)
     dropped = dict(files.dropped)
     return CaptionedImages(
         name=name,
@@ -85,6 +79,22 @@ def load_captioned_images(
         checksum=files.checksum,
         dropped=dropped,
     )
+
+
+def open_caption_files(
+    data_dir: Path, dataset: str, *, verify: bool = True
+) -> tuple[str, CaptionFiles]:
+    """Name, captions and undecoded pictures of ``dataset``; as ``load_captioned_images`` finds it.
+
+    Raises:
+        DataError: a file is missing, damaged, or not what its name promises.
+    """
+    if dataset == FLICKR8K:
+        return FLICKR8K, flickr8k_files(data_dir, verify=verify)
+    folder = data_dir / dataset
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected {FLICKR8K!r} or a folder")
+    return folder.resolve().name, coco_files(folder)
 
 
 def _decode(

@@ -5,8 +5,9 @@
     {"weights_sha256": ..., "data_sha256": {...}, "versions": {...},
      "splits": {"test": {...}, "validation": {...}}}
 
-with the family's pictures, ``<kind>-<split>.png``. The test split is for one final look: while the
-weights stay the same, a second call returns what the first one stored.
+with the family's pictures, ``<kind>-<split>.png``, and records, ``<kind>-<split>.json``. The test
+split is for one final look: while the weights stay the same, a second call returns what the first
+one stored.
 """
 
 import json
@@ -46,6 +47,8 @@ def evaluate(
     evaluation = run.evaluate(split)
     for kind, draw in evaluation.plots.items():
         draw(run_dir / f"{kind}-{split}.png")
+    for kind, record in evaluation.records.items():
+        write_json(run_dir / f"{kind}-{split}.json", record)
     write_json(
         run_dir / EVALUATION_FILE,
         {

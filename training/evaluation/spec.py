@@ -20,6 +20,9 @@ class Evaluation:
     """Fit for JSON."""
     plots: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
     """Kind -> writes one PNG to a path; the runner names it ``<kind>-<split>.png``."""
+    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Kind -> what was measured row by row, fit for JSON but too long for the figures, which are
+    published with the model; the runner names it ``<kind>-<split>.json``."""
 
 
 class Evaluable(Protocol):

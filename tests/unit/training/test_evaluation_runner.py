@@ -55,6 +55,16 @@ def test_evaluate_writes_figures_and_pictures(run_dir: Path) -> None:
             assert min(picture.size) > 100
 
 
+def test_evaluate_writes_records_beside_the_figures(run_dir: Path) -> None:
+    class Recorder(FakeRun):
+        def evaluate(self, split: Split) -> Evaluation:
+            return Evaluation(figures={"count": 2}, records={"rows": {"right": [1, 0]}})
+
+    evaluate(run_dir, "test", Recorder)
+    assert json.loads((run_dir / "rows-test.json").read_text()) == {"right": [1, 0]}
+    assert "rows" not in (run_dir / EVALUATION_FILE).read_text()
+
+
 def test_evaluate_reads_a_split_once_while_weights_stay(run_dir: Path) -> None:
     run = FakeRun()
     first, _ = evaluate(run_dir, "test", lambda: run)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.caption_scores import REFERENCES, SCORED, TOLERANCE, Scored
-from training.caption.bleu import bleu
+from training.caption.bleu import bleu, bleu_counts, bleu_of_counts
 from training.data.caption_text import tokenize
 
 
@@ -52,3 +52,12 @@ def test_bleu_refuses_what_does_not_pair(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         bleu(candidates, references)
+
+
+def test_counts_of_pictures_add_up_to_those_of_the_corpus() -> None:
+    candidates = [tokenize("a dog on a beach"), tokenize("the cat")]
+    references = [[tokenize("a dog on the beach")], [tokenize("a cat sits")]]
+    counts = bleu_counts(candidates, references)
+    assert counts.shape == (2, 10)
+    assert bleu_of_counts(counts.sum(axis=0)) == bleu(candidates, references)
+    assert bleu_of_counts(counts[0]) == bleu(candidates[:1], references[:1])
