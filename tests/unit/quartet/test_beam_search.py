@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quartet.beam_search import BeamRules, BeamSearcher, Floats, Hypothesis, Ids
@@ -139,6 +139,7 @@ MINIMA = st.sampled_from([0, 0, 1, 3])
 STOPS = st.sampled_from([(), ("ab",), ("b", "ca")])
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6), length_penalty=PENALTIES, stop=STOPS, n=st.integers(1, 5))
 def test_a_search_wide_enough_finds_the_best_of_all_texts(
     seed: int, length_penalty: float, stop: tuple[str, ...], n: int
@@ -151,6 +152,7 @@ def test_a_search_wide_enough_finds_the_best_of_all_texts(
     assert [one.log_probability for one in found] == pytest.approx([e.total for e in expected])
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     length_penalty=PENALTIES,
@@ -222,6 +224,7 @@ def test_steps_without_attention_leave_none() -> None:
     assert [one.attention for one in searcher.results()] == [None, None]
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6), length_penalty=PENALTIES, min_tokens=MINIMA)
 def test_a_search_of_width_one_until_full_takes_the_likeliest_symbols(
     seed: int, length_penalty: float, min_tokens: int
