@@ -1,0 +1,60 @@
+"""``python -m benchmarks.captions``: measure captions of photos. Linux only."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.captions.measurement import Options, measure_all
+from benchmarks.captions.report import as_json, as_markdown, summarise
+from benchmarks.serving.report import environment
+from serving.threads import available_cpus
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure; the exit status."""
+    args = build_parser().parse_args(argv)
+    options = Options(
+        model=args.model,
+        clients=args.clients,
+        widths=args.beams,
+        seconds=args.seconds,
+        warm_s=args.warm_seconds,
+        repetitions=args.repetitions,
+        lanes=available_cpus(),
+    )
+    where = environment(["python", "-m", "benchmarks.captions", *argv])
+    with tempfile.TemporaryDirectory(prefix="quartet-bench-") as folder:
+        measured = measure_all(options, Path(folder))
+    rows = summarise(measured)
+    print(as_markdown(measured, rows, where), end="")
+    if args.output:
+        text = json.dumps(as_json(measured, rows, where), indent=1)
+        args.output.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.captions", description=__doc__)
+    add = parser.add_argument
+    add(
+        "--model",
+        type=Path,
+        default=Path("model_repo/captioner"),
+        help="folder of a captioner; absent: one of the same size with random weights is measured "
+        "(default: %(default)s)",
+    )
+    add("--seconds", type=float, default=5.0, help="of each measurement (default: %(default)s)")
+    add("--warm-seconds", type=float, default=2.0, help="before each (default: %(default)s)")
+    add("--repetitions", type=int, default=3, help="of the whole (default: %(default)s)")
+    add("--clients", type=int, nargs="+", default=[1, 8, 32], help="default: 1 8 32")
+    add("--beams", type=int, nargs="+", default=[1, 3], help="of the search; default: 1 3")
+    add("--output", type=Path, help="JSON file of every measurement")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
