@@ -91,9 +91,9 @@ def _diversity_rows(figures: Figures) -> Iterator[tuple[str, Figures]]:
 def _diversity_text(row: Figures) -> str:
     most = row["most_frequent"]
     return (
-        f"{row['distinct']} of {row['captions']} captions are distinct, {row['new']:.1%} stand in "
-        f"no training caption word for word, {row['vocabulary']} different words, "
-        f"{row['words']:.1f} words a caption; most frequent, {most['count']} times: "
+        f"{row['distinct']} of {row['captions']} captions are distinct, {row['new']:.1%} are no "
+        f"training caption word for word, {row['vocabulary']} different words, "
+        f"{row['words']:.1f} words a caption; most frequent ({most['count']} of them): "
         f'"{most["caption"]}"'
     )
 
@@ -157,4 +157,8 @@ def _judgement_text(figures: Figures) -> str:
     if not any(counts[mark] for mark in MARKS):
         return ""
     judge = f" by {counts['judge']}" if counts["judge"] else ""
-    return f"Captions of pictures drawn by lot, judged by eye{judge}: {mark_counts(counts)}."
+    return (
+        f"Captions of pictures drawn by lot, judged by eye{judge}: {mark_counts(counts)}. Right: "
+        "all that the caption says is so; nearly right: the main thing is, a detail is not; wrong: "
+        "the main thing is not."
+    )
