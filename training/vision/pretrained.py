@@ -1,7 +1,7 @@
 """Encoders whose weights come from an earlier run or from torchvision."""
 
-import hashlib
 import importlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from quartet.config import ConfigError
 from training.checkpoint import CheckpointError, load_checkpoint
+from training.provenance import sha256_of
 from training.rundir import RunDirectory
 from training.vision.config import ResidualConfig
 from training.vision.resnet import ResidualEncoder
@@ -108,11 +109,22 @@ def load_encoder(source: str, residual: ResidualConfig) -> Pretrained:
 
 
 def origin(source: str) -> dict[str, Any]:
-    """What summary.json should say of the run ``source`` whose weights were taken over."""
+    """What summary.json should say of the run ``source`` whose weights were taken over.
+
+    Where that run took weights over itself, ``start`` says the same of its own source, so that all
+    commands which lead to a model are known.
+    """
     run = RunDirectory(Path(source))
-    command = run.command.read_text(encoding="utf-8").strip() if run.command.is_file() else ""
-    digest = hashlib.sha256(run.best.read_bytes()).hexdigest()
-    return {"from": "/".join(Path(source).parts[-2:]), "command": command, "sha256": digest}
+    found: dict[str, Any] = {
+        "from": "/".join(Path(source).parts[-2:]),
+        "command": run.first_command(),
+        "sha256": sha256_of(run.best),
+    }
+    try:
+        earlier = json.loads(run.summary.read_text(encoding="utf-8")).get("start")
+    except FileNotFoundError:  # a run that was stopped before its end has none
+        earlier = None
+    return {**found, "start": earlier} if earlier else found
 
 
 def _residual_of(family: str, values: Mapping[str, Any], source: str) -> ResidualConfig:

@@ -10,7 +10,7 @@ from training.checkpoint import CheckpointError, save_checkpoint
 from training.rundir import write_json
 from training.vision.classifier import EncoderClassifier
 from training.vision.config import ResidualConfig
-from training.vision.pretrained import load_encoder
+from training.vision.pretrained import load_encoder, origin
 from training.vision.resnet import STRIDE, ResidualEncoder
 
 SMALL = ResidualConfig(channels=(4, 4, 6, 8), blocks=1)
@@ -43,6 +43,14 @@ def test_a_runs_encoder_comes_with_its_weights_and_its_command(tmp_path: Path) -
         loaded.encoder.state_dict().values(), encoder.state_dict().values(), strict=True
     ):
         torch.testing.assert_close(got, expected, atol=0, rtol=0)
+
+
+def test_the_whole_line_of_commands_is_known(tmp_path: Path) -> None:
+    make_run(tmp_path / "words" / "small", "words")
+    assert "start" not in origin(str(tmp_path / "words" / "small"))
+    start = {"from": "encoder/classes", "command": "quartet train encoder", "sha256": "0" * 64}
+    write_json(tmp_path / "words" / "small" / "summary.json", {"start": start})
+    assert origin(str(tmp_path / "words" / "small"))["start"] == start
 
 
 def test_an_encoder_of_another_shape_is_refused(tmp_path: Path) -> None:
