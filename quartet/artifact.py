@@ -10,6 +10,7 @@
     model_repo/<name>/<version>/encoder.onnx   third graph of a captioner, see ``generation``
     model_repo/<name>/<version>/weights.bin   large tensors that several graphs refer to
     model_repo/<name>/<version>/golden.npz   inputs and the outputs they must give (optional)
+    model_repo/<name>/<version>/captions.golden.npz   pictures and the captions a search must find
     model_repo/<name>/<version>/run.json     config, metrics, seed and checksums of the training run
 
 What Triton has no word for (the task, how an image becomes a tensor) is declared inside the ONNX
@@ -19,10 +20,10 @@ still serves. This module is standard library, NumPy and pydantic alone: both si
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -41,6 +42,7 @@ ENCODER_FILE = "encoder.onnx"
 WEIGHTS_FILE = "weights.bin"
 PREFILL_GOLDEN_FILE = "prefill.golden.npz"
 ENCODER_GOLDEN_FILE = "encoder.golden.npz"
+CAPTION_GOLDEN_FILE = "captions.golden.npz"
 GOLDEN_FILE = "golden.npz"
 RUN_FILE = "run.json"
 CONFIG_FILE = "config.pbtxt"
@@ -181,6 +183,33 @@ class Golden:
     """What computed ``outputs``, for instance "torch 2.13.0, float32"."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionGolden:
+    """Pictures and the best caption of each that a beam search over a captioner's graphs must find.
+
+    The symbols must be equal, and ``|got - expected| <= atol`` hold for their log-probabilities.
+    """
+
+    images: npt.NDArray[np.uint8]
+    """[N, ...], as the encoder takes them."""
+    tokens: tuple[npt.NDArray[np.int64], ...]
+    """N captions, [T] symbols each, the one that stopped it included."""
+    log_probabilities: tuple[npt.NDArray[np.float32], ...]
+    """Theirs, nats."""
+    beam_width: int
+    """Of the search, which ends as soon as so many captions are complete."""
+    length_penalty: float
+    """As in ``CaptionDefaults``."""
+    min_tokens: int
+    """Symbols before which no stop symbol is taken."""
+    max_tokens: int
+    """Symbols at which a caption is complete."""
+    atol: float
+    """Tolerance, nats."""
+    source: str = field(default="")
+    """As in ``Golden``."""
+
+
 def save_golden(path: Path, golden: Golden) -> None:
     """Write ``golden`` as an .npz without pickles."""
     arrays: dict[str, npt.NDArray[np.generic]] = {
@@ -208,6 +237,51 @@ def load_golden(path: Path) -> Golden:
         )
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path} is not a golden file: {error}") from error
+
+
+def save_caption_golden(path: Path, golden: CaptionGolden) -> None:
+    """Write ``golden`` as an .npz without pickles; captions one after the other."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "images": golden.images,
+        "lengths": np.array([len(tokens) for tokens in golden.tokens], np.int64),
+        "tokens": np.concatenate(golden.tokens),
+        "log_probabilities": np.concatenate(golden.log_probabilities),
+        **{name: np.asarray(getattr(golden, name)) for name in _CAPTION_FACTS},
+    }
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def load_caption_golden(path: Path) -> CaptionGolden:
+    """Read what ``save_caption_golden`` wrote. Raises ArtifactError naming the file and fault."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        lengths, images = arrays["lengths"], np.asarray(arrays["images"], np.uint8)
+        if len(lengths) != len(images) or lengths.sum() != len(arrays["tokens"]):
+            raise ValueError(f"{len(images)} pictures have captions of {lengths.tolist()} symbols")
+        ends = np.cumsum(lengths)[:-1]
+        return CaptionGolden(
+            images=images,
+            tokens=tuple(np.split(np.asarray(arrays["tokens"], np.int64), ends)),
+            log_probabilities=tuple(
+                np.split(np.asarray(arrays["log_probabilities"], np.float32), ends)
+            ),
+            **{name: kind(arrays[name]) for name, kind in _CAPTION_FACTS.items()},
+        )
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise ArtifactError(f"{path} is not a golden file of captions: {error}") from error
+
+
+_CAPTION_FACTS: Mapping[str, Callable[[Any], Any]] = {
+    "beam_width": int,
+    "length_penalty": float,
+    "min_tokens": int,
+    "max_tokens": int,
+    "atol": float,
+    "source": str,
+}
+"""Fields of ``CaptionGolden`` of one value -> how they are read back."""
 
 
 def _with_prefix(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from quartet.artifact import (
+    CAPTION_GOLDEN_FILE,
     ENCODER_FILE,
     ENCODER_GOLDEN_FILE,
     GOLDEN_FILE,
@@ -19,6 +20,7 @@ from quartet.artifact import (
     ImageCaptioningTask,
 )
 from quartet.config import ConfigError
+from serving.caption_golden import check_caption_file
 from serving.caption_tensors import CAPTION_INPUTS, CAPTION_OUTPUTS
 from serving.config_message import config_message
 from serving.effective_config import EffectiveConfig, resolve_config
@@ -71,8 +73,15 @@ def load_captioner(source: VersionSource, task: ImageCaptioningTask) -> LoadedMo
         DECODE: _prove_rows(source, DECODE, source.session, engine),
         PREFILL: _prove_rows(source, PREFILL, engine.prefill, engine),
     }
+    captions = check_caption_file(
+        task,
+        encoder,
+        [spec.name for spec in encoder.outputs],
+        engine.decoder,
+        source.files / CAPTION_GOLDEN_FILE,
+    )
     warm_up(engine)
-    proved = _Proved(engine, pictures, graphs, hash_version(source))
+    proved = _Proved(engine, pictures, graphs, captions, hash_version(source))
     return _served(source, task, effective, proved)
 
 
@@ -83,6 +92,8 @@ class _Proved:
     engine: RowEngine
     pictures: PictureInput
     graphs: dict[str, ProvedTensors]
+    captions: str
+    """What was proved of all graphs together."""
     sha256: str
 
 
@@ -114,6 +125,7 @@ def _served(
             "golden_check": "; ".join(
                 f"{name}: {graph.golden_check}" for name, graph in proved.graphs.items()
             ),
+            "golden_captions": proved.captions,
         },
         message=config_message(
             source.name,

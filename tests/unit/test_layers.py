@@ -103,6 +103,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.encoder_check",
             "serving.decoder",
             "serving.golden_check",
+            "serving.caption_golden",
             "serving.text_sink",
             "serving.prompt_scores",
             "serving.beam_search",

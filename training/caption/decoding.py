@@ -68,16 +68,7 @@ def search(model: CaptionModel, picture: Picture, settings: BeamSettings) -> lis
         For each row the best captions, best first.
     """
     symbols = model.symbols
-    rules = BeamRules(
-        width=settings.width,
-        n=settings.n,
-        max_tokens=settings.max_tokens,
-        min_tokens=settings.min_tokens,
-        length_penalty=settings.length_penalty,
-        symbols=symbols,
-        stop_symbols=frozenset((symbols.index(END),)),
-        until_full=True,
-    )
+    rules = beam_rules(settings, symbols)
     searches = [BeamSearcher(rules) for _ in range(len(picture.state.hidden))]
     device = picture.state.hidden.device
     tokens = torch.full((len(searches),), symbols.index(BEGIN), device=device)
@@ -107,6 +98,20 @@ def search(model: CaptionModel, picture: Picture, settings: BeamSettings) -> lis
         picture = picture._replace(state=state).select(order)
         state, tokens = picture.state, torch.tensor(chosen, dtype=torch.long, device=device)
     return [one.results() for one in searches]
+
+
+def beam_rules(settings: BeamSettings, symbols: Sequence[str]) -> BeamRules:
+    """One search, as the server makes it with these settings."""
+    return BeamRules(
+        width=settings.width,
+        n=settings.n,
+        max_tokens=settings.max_tokens,
+        min_tokens=settings.min_tokens,
+        length_penalty=settings.length_penalty,
+        symbols=symbols,
+        stop_symbols=frozenset((symbols.index(END),)),
+        until_full=True,
+    )
 
 
 def words_of(hypothesis: Hypothesis, symbols: Sequence[str]) -> tuple[str, ...]:

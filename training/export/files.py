@@ -7,36 +7,38 @@ import numpy as np
 import onnx
 from onnx import TensorProto, external_data_helper, numpy_helper
 
-from quartet.artifact import WEIGHTS_FILE
+from quartet.artifact import MODEL_FILE, PREFILL_FILE, WEIGHTS_FILE
 
 ALIGNMENT = 4096
 """Offset of each tensor, bytes: a memory page, so that a runtime may map it."""
 SMALLEST = 1024
 """Tensors of fewer bytes stay in the graph."""
+SHARING = frozenset((MODEL_FILE, PREFILL_FILE))
+"""Graphs of one network, which have weights in common."""
 
 
 def write_graphs(folder: Path, graphs: Mapping[str, onnx.ModelProto]) -> tuple[Path, ...]:
     """Write graphs by file name; the paths written.
 
-    One graph is written with its weights inside. Several keep their weights in ``WEIGHTS_FILE``,
-    tensors of equal name, type and content once.
+    A graph is written with its weights inside; but those of ``SHARING``, if there are several, keep
+    theirs in ``WEIGHTS_FILE``, tensors of equal name, type and content once.
     """
-    if len(graphs) == 1:
-        [(name, model)] = graphs.items()
-        (folder / name).write_bytes(model.SerializeToString())
-        return (folder / name,)
     store = _Store()
+    shares = len(SHARING & graphs.keys()) > 1
     paths = []
     for name, model in graphs.items():
-        outside = onnx.ModelProto()
-        outside.CopyFrom(model)
-        for tensor in outside.graph.initializer:
-            store.move(tensor)
-        (folder / name).write_bytes(outside.SerializeToString())
+        written = model
+        if shares and name in SHARING:
+            written = onnx.ModelProto()
+            written.CopyFrom(model)
+            for tensor in written.graph.initializer:
+                store.move(tensor)
+        (folder / name).write_bytes(written.SerializeToString())
         paths.append(folder / name)
-    weights = folder / WEIGHTS_FILE
-    weights.write_bytes(bytes(store.data))
-    return (*paths, weights)
+    if shares:
+        paths.append(folder / WEIGHTS_FILE)
+        paths[-1].write_bytes(bytes(store.data))
+    return tuple(paths)
 
 
 class _Store:

@@ -9,6 +9,8 @@ from training.export.errors import ExportError
 
 MAX_BATCH_SIZE = 64
 """Rows of one run: parity is proved up to here."""
+MAX_PICTURES = 8
+"""The same of a captioner's encoder, which takes milliseconds for each."""
 
 _TYPES: dict[int, str] = {
     onnx.TensorProto.BOOL: "TYPE_BOOL",
@@ -63,6 +65,21 @@ def generator_config_text(name: str) -> str:
         "max_batch_size: 0",
         "# One request may have many responses: the text, piece by piece.",
         "model_transaction_policy { decoupled: true }",
+        "# Every version is served; a request that names none gets the highest.",
+        "version_policy { all { } }",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def captioner_config_text(name: str) -> str:
+    """``config.pbtxt`` of a captioner; its batches are those of the encoder's pictures."""
+    lines = [
+        f'name: "{name}"',
+        'backend: "onnxruntime"',
+        "# Pictures that go through the encoder together.",
+        f"max_batch_size: {MAX_PICTURES}",
+        "# 0: a batch takes what waits and never waits for company.",
+        "dynamic_batching { max_queue_delay_microseconds: 0 }",
         "# Every version is served; a request that names none gets the highest.",
         "version_policy { all { } }",
     ]

@@ -11,13 +11,14 @@ recommendation is ONNX Runtime's own for processors without VNNI. On an emulated
 the shipped LeNet gave the golden outputs bit for bit; with 8-bit weights they were off by 2e-2.
 Signed activations would not help: on x86 ONNX Runtime rewrites them to unsigned ones.
 
-What feeds the final Softmax stays in float32: it is a tiny share of the work, and 8 bits there
-would coarsen every probability.
+What feeds the final Softmax of a classifier stays in float32: it is a tiny share of the work, and 8
+bits there would coarsen every probability. So does what follows the last convolution of an encoder,
+whose outputs others work on.
 """
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,40 +60,6 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ship
         return None if batch is None else dict(batch)
 
 
-def quantize_int8(model: onnx.ModelProto, calibration: Iterable[Arrays]) -> onnx.ModelProto:
-    """The int8 form of ``model``, with the same inputs, outputs and metadata.
-
-    Args:
-        model: float32 graph, as ``to_onnx`` makes it.
-        calibration: batches of training inputs; their extremes set the activations' ranges.
-
-    Raises:
-        ExportError: nothing in the graph could be quantised, or the result is not valid ONNX.
-    """
-    with tempfile.TemporaryDirectory(prefix="quartet-int8-") as folder, _quiet():
-        source, target = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
-        quant_pre_process(model, source)
-        prepared = onnx.load(source)
-        quantize_static(
-            prepared,
-            target,
-            _Batches(calibration),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(QUANTIZED_OPS),
-            nodes_to_exclude=softmax_head(prepared),
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-        )
-        quantized = onnx.load(target)
-    if not any(node.op_type == "QuantizeLinear" for node in quantized.graph.node):
-        raise ExportError(f"int8: the graph has none of {', '.join(WEIGHTED_OPS)} to quantise")
-    _finish(quantized, model)
-    return quantized
-
-
 def softmax_head(model: onnx.ModelProto) -> list[str]:
     """Names of the weighted nodes (Gemm, MatMul, Conv) whose result reaches a Softmax directly.
 
@@ -109,6 +76,57 @@ def softmax_head(model: onnx.ModelProto) -> list[str]:
         if node is not None and node.op_type in WEIGHTED_OPS:
             head.append(node.name)
     return head
+
+
+def after_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that are no convolution and lead to none."""
+    wanted: set[str] = set()
+    after = []
+    for node in reversed(model.graph.node):  # in topological order, so users come first
+        if node.op_type == "Conv" or wanted.intersection(node.output):
+            wanted.update(node.input)
+        else:
+            after.append(node.name)
+    return after
+
+
+def quantize_int8(
+    model: onnx.ModelProto,
+    calibration: Iterable[Arrays],
+    float32: Callable[[onnx.ModelProto], list[str]] = softmax_head,
+) -> onnx.ModelProto:
+    """The int8 form of ``model``, with the same inputs, outputs and metadata.
+
+    Args:
+        model: float32 graph, as ``to_onnx`` makes it.
+        calibration: batches of training inputs; their extremes set the activations' ranges.
+        float32: names the nodes of a graph that stay as they are.
+
+    Raises:
+        ExportError: nothing in the graph could be quantised, or the result is not valid ONNX.
+    """
+    with tempfile.TemporaryDirectory(prefix="quartet-int8-") as folder, _quiet():
+        source, target = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
+        quant_pre_process(model, source)
+        prepared = onnx.load(source)
+        quantize_static(
+            prepared,
+            target,
+            _Batches(calibration),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTIZED_OPS),
+            nodes_to_exclude=float32(prepared),
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        quantized = onnx.load(target)
+    if not any(node.op_type == "QuantizeLinear" for node in quantized.graph.node):
+        raise ExportError(f"int8: the graph has none of {', '.join(WEIGHTED_OPS)} to quantise")
+    _finish(quantized, model)
+    return quantized
 
 
 def _finish(quantized: onnx.ModelProto, model: onnx.ModelProto) -> None:

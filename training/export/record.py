@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quartet.artifact import RUN_FILE, save_golden
+from quartet.artifact import CAPTION_GOLDEN_FILE, RUN_FILE, save_caption_golden, save_golden
 from training.export.card import PublishedVersion
 from training.export.files import write_graphs
 from training.export.spec import Variant
@@ -82,6 +82,9 @@ def write_version(
     for file, golden in variant.goldens.items():
         save_golden(folder / file, golden)
         paths.append(folder / file)
+    if variant.captions is not None:
+        save_caption_golden(folder / CAPTION_GOLDEN_FILE, variant.captions)
+        paths.append(folder / CAPTION_GOLDEN_FILE)
     checksums = {path.name: sha256_of(path) for path in paths}
     reports = {file: report.as_dict() for file, report in variant.parity.items()}
     write_json(

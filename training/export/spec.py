@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import onnx
 from torch import Tensor, nn
 
-from quartet.artifact import MODEL_FILE, Golden
+from quartet.artifact import MODEL_FILE, CaptionGolden, Golden
 from training.export.parity import ParityReport
 from training.export.predict import Arrays
 from training.export.timing import Comparison
@@ -110,6 +110,8 @@ class Variant:
     """File name -> graph; ``model.onnx`` has the metadata."""
     goldens: Mapping[str, Golden]
     """File name -> what a graph must give."""
+    captions: CaptionGolden | None = None
+    """What all graphs together must; captioners only."""
     parity: Mapping[str, ParityReport]
     """File name of a graph -> how it was held to its reference."""
     validation: float

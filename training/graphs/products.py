@@ -141,7 +141,7 @@ class Int8:
 
     def operand_table(self, x: Floats) -> npt.NDArray[Any]:
         """See ``Arithmetic``."""
-        return (np.rint(x / np.float32(STATE_SCALE)) + STATE_ZERO).astype(np.uint8)
+        return np.asarray(np.rint(x / np.float32(STATE_SCALE)) + STATE_ZERO, np.uint8)
 
     def product(self, graph: GraphBuilder, matrix: Matrix, x: str, addend: str) -> str:
         """See ``Arithmetic``."""

@@ -22,6 +22,8 @@ from training.graphs.network import (
 )
 from training.graphs.products import Arithmetic, Matrix
 
+IMAGE = "image"
+"""Name of the encoder graph's input."""
 KEYS, VALUES = "keys", "values"
 HIDDEN, CELL = "hidden", "cell"
 
