@@ -53,12 +53,23 @@ def _commands(request: ExportRequest, summary: Mapping[str, Any]) -> dict[str, s
     if run_dir.is_absolute():
         run_dir = Path("runs", *run_dir.parts[-2:])
     commands = {
+        **_earlier_commands(summary),
         "train": str(summary.get("command", "")),
         "evaluate": f"quartet evaluate {run_dir} --data-dir DIR",
         "export": f"quartet export {run_dir} --name {request.name} --data-dir DIR"
         + ("" if request.int8 else " --no-int8"),
     }
     return {name: text for name, text in commands.items() if text}
+
+
+def _earlier_commands(summary: Mapping[str, Any]) -> dict[str, str]:
+    """What trained the runs whose weights this one took over, the first one first."""
+    commands: dict[str, str] = {}
+    start = summary.get("start")
+    while start and "command" in start:
+        commands = {f"train {start['from']}": str(start["command"]), **commands}
+        start = start.get("start")
+    return commands
 
 
 @dataclass(frozen=True, kw_only=True)
