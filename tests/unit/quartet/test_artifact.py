@@ -3,6 +3,7 @@
 import io
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from hypothesis.extra import numpy as hnp
 
 from quartet.artifact import (
     ArtifactError,
+    CaptionGolden,
     ClassificationTask,
     Golden,
     ImageSpec,
     dump_task,
+    load_caption_golden,
     load_golden,
     parse_task,
+    save_caption_golden,
     save_golden,
 )
 
@@ -187,3 +191,52 @@ def test_load_golden_names_the_file_when_it_is_no_golden_file(
 def test_load_golden_names_the_file_when_it_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"gone\.npz is not a golden file"):
         load_golden(tmp_path / "gone.npz")
+
+
+def make_caption_golden() -> CaptionGolden:
+    return CaptionGolden(
+        images=np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3),
+        tokens=(np.array([5, 6, 1], np.int64), np.array([4], np.int64)),
+        log_probabilities=(np.array([-1, -2, -0.5], np.float32), np.array([-3], np.float32)),
+        beam_width=3,
+        length_penalty=0.75,
+        min_tokens=1,
+        max_tokens=24,
+        atol=0.02,
+        source="torch 2",
+    )
+
+
+def test_caption_golden_comes_back_as_it_was(tmp_path: Path) -> None:
+    golden, file = make_caption_golden(), tmp_path / "captions.golden.npz"
+    save_caption_golden(file, golden)
+    found = load_caption_golden(file)
+    np.testing.assert_array_equal(found.images, golden.images)
+    for name in ("tokens", "log_probabilities"):
+        pairs = zip(getattr(found, name), getattr(golden, name), strict=True)
+        for got, wanted in pairs:
+            assert got.dtype == wanted.dtype
+            np.testing.assert_array_equal(got, wanted)
+    for name in ("beam_width", "length_penalty", "min_tokens", "max_tokens", "atol", "source"):
+        assert getattr(found, name) == getattr(golden, name)
+
+
+@pytest.mark.parametrize("change", ["tokens", "images"])
+def test_caption_golden_whose_parts_do_not_fit_is_refused(tmp_path: Path, change: str) -> None:
+    golden, file = make_caption_golden(), tmp_path / "captions.golden.npz"
+    save_caption_golden(file, replace(golden, **{change: getattr(golden, change)[:1]}))
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    arrays["lengths"] = np.array([3, 1])
+    np.savez(file, **arrays)
+    with pytest.raises(ArtifactError, match="captions of \\[3, 1\\] symbols"):
+        load_caption_golden(file)
+
+
+def test_another_golden_file_is_no_golden_file_of_captions(tmp_path: Path) -> None:
+    file = tmp_path / "captions.golden.npz"
+    np.savez(file, images=np.zeros((1, 2), np.uint8))
+    with pytest.raises(
+        ArtifactError, match=r"captions\.golden\.npz is not a golden file of captions"
+    ):
+        load_caption_golden(file)

@@ -55,6 +55,19 @@ def test_several_graphs_share_equal_tensors_in_one_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run(tmp_path / "prefill.onnx"), LARGE * 4)
 
 
+def test_a_graph_of_another_network_keeps_its_weights_inside(tmp_path: Path) -> None:
+    graphs = {
+        "model.onnx": adding(a=LARGE),
+        "prefill.onnx": adding(a=LARGE),
+        "encoder.onnx": adding(a=LARGE * 7),
+    }
+    paths = write_graphs(tmp_path, graphs)
+    assert [path.name for path in paths] == [*graphs, WEIGHTS_FILE]
+    assert (tmp_path / WEIGHTS_FILE).stat().st_size == LARGE.nbytes
+    (tmp_path / WEIGHTS_FILE).unlink()
+    np.testing.assert_array_equal(run(tmp_path / "encoder.onnx"), LARGE * 7)
+
+
 def test_tensors_of_one_name_and_other_content_are_kept_apart(tmp_path: Path) -> None:
     write_graphs(tmp_path, {"model.onnx": adding(a=LARGE), "prefill.onnx": adding(a=LARGE * 5)})
     np.testing.assert_array_equal(run(tmp_path / "model.onnx"), LARGE)

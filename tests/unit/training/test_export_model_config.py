@@ -4,7 +4,7 @@ import onnx
 import pytest
 
 from training.export.errors import ExportError
-from training.export.model_config import config_text
+from training.export.model_config import captioner_config_text, config_text
 
 
 def identity(kind: int, shape: list[str | int]) -> onnx.ModelProto:
@@ -32,3 +32,10 @@ def test_config_text_refuses_a_graph_without_a_batch_axis() -> None:
 def test_config_text_refuses_a_type_that_triton_does_not_know() -> None:
     with pytest.raises(ExportError, match="type COMPLEX64, which cannot be served"):
         config_text("m", identity(onnx.TensorProto.COMPLEX64, ["batch", 3]))
+
+
+def test_a_captioner_batches_pictures() -> None:
+    text = captioner_config_text("photos")
+    assert 'name: "photos"' in text
+    assert "max_batch_size: 8" in text
+    assert "decoupled" not in text

@@ -13,7 +13,7 @@ from quartet.artifact import GOLDEN_FILE
 from training.export.engine import onnx_predict
 from training.export.errors import ExportError
 from training.export.predict import Arrays, Predict
-from training.export.quantize import quantize_int8, softmax_head
+from training.export.quantize import after_convolutions, quantize_int8, softmax_head
 from training.export.single import SingleGraphRun
 from training.export.spec import ACCURACY, ExportGraph, Metric, Variant
 from training.export.timing import Comparison
@@ -179,3 +179,19 @@ def test_softmax_head_sees_through_a_bias_but_not_through_an_activation() -> Non
     ]
     model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], []))
     assert softmax_head(model) == ["add", "last"]
+
+
+def test_after_convolutions_are_the_nodes_that_lead_to_none() -> None:
+    def node(op: str, name: str, *inputs: str) -> onnx.NodeProto:
+        return onnx.helper.make_node(op, inputs, [f"{name}_out"], name=name)
+
+    nodes = [
+        node("Cast", "cast", "image"),
+        node("Conv", "first", "cast_out", "w"),
+        node("Relu", "relu", "first_out"),
+        node("Conv", "branch", "relu_out", "w"),
+        node("Add", "join", "branch_out", "relu_out"),
+        node("MatMul", "reader", "join_out", "w"),
+    ]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], []))
+    assert set(after_convolutions(model)) == {"join", "reader"}

@@ -15,6 +15,8 @@ from onnx import helper
 from quartet.generation import (
     ALTERNATIVES,
     FREQUENCY_PENALTY,
+    LOG_PROBABILITIES,
+    MINIMUM,
     PRESENCE_PENALTY,
     REPETITION_PENALTY,
     TEMPERATURE,
@@ -31,7 +33,9 @@ from training.graphs.builder import GraphBuilder
 from training.graphs.decode import build_decode
 from training.graphs.network import Carried, ConstantSpec, Head, Read, Reading, StateSpec, Step
 from training.graphs.products import Float32
-from training.graphs.reference import drawing_weights, neutral_controls
+from training.graphs.reference import allow, drawing_weights, neutral_controls
+from training.graphs.rules import ALL_DRAWN, SymbolRules
+from training.graphs.sampling import WIDE
 from training.graphs.weights import Floats
 
 SYMBOLS, CASES = 9, 32
@@ -60,10 +64,11 @@ class Table:
         raise AssertionError("not read here")
 
 
-def drawing_graph(scores: Floats) -> Predict:
+def drawing_graph(scores: Floats, rules: SymbolRules = ALL_DRAWN) -> Predict:
     """The decode graph of ``Table``; the head passes the scores on."""
     symbols = scores.shape[1]
-    head = Head(np.eye(symbols, dtype=np.float32), np.zeros(symbols, np.float32), Float32())
+    eye, zeros = np.eye(symbols, dtype=np.float32), np.zeros(symbols, np.float32)
+    head = Head(eye, zeros, Float32(), rules)
     builder = GraphBuilder()
     graph = build_decode(builder, Table(scores), head)
     graph.initializer.extend(builder.initializers())
@@ -103,6 +108,7 @@ def draw(decode: Predict, token: int, uniforms: Sequence[float], **changes: Any)
     """The symbols that each number draws after ``token``, all under the same controls."""
     rows = len(uniforms)
     kinds = {name: values.dtype for name, values in neutral_controls(1).items()}
+    kinds[MINIMUM] = np.dtype(np.int64)
     controls = {name: np.full(rows, value, kinds[name]) for name, value in changes.items()}
     inputs = feed(np.full(rows, token, np.int64), np.array(uniforms), **controls)
     return [int(symbol) for symbol in np.asarray(decode(inputs)[TOKENS], np.int64)[:, 0]]
@@ -300,3 +306,110 @@ def test_decode_graph_has_the_inputs_and_outputs_of_the_contract() -> None:
         "top_log_probabilities": (real, ["batch", "steps", 20]),
         "next_counts": (real, ["batch", 40]),
     }
+
+
+RULES = SymbolRules(hidden=(0, 5), stop=(2,))
+
+
+@pytest.fixture(scope="module")
+def ruled() -> Predict:
+    return drawing_graph(SCORES, RULES)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 1e6])
+def test_hidden_symbols_are_never_drawn(ruled: Predict, temperature: float) -> None:
+    least, most = 0.0, 1 - 2**-23
+    for token in range(SYMBOLS):
+        numbers = [least, *GRID[::10], most]
+        drawn = set(draw(ruled, token, numbers, temperature=temperature, **nobody_waits()))
+        assert not drawn & {0, 5}
+
+
+def nobody_waits() -> dict[str, int]:
+    return {"minimum": 0}
+
+
+def test_the_others_keep_their_proportions_beside_hidden_ones(ruled: Predict) -> None:
+    p = softmax(SCORES[1])
+    p[[0, 5]] = 0
+    got = shares(ruled, 1, **nobody_waits())
+    np.testing.assert_allclose(got, p / p.sum(), atol=1.01e-3)
+
+
+def test_top_k_counts_only_symbols_that_may_be_drawn(ruled: Predict) -> None:
+    allowed = SCORES[0].copy()
+    allowed[[0, 2, 5]] = -np.inf
+    best = set(np.argsort(-allowed)[:2].tolist())
+    assert set(draw(ruled, 0, GRID, top_k=2, minimum=1)) == best
+    assert set(draw(ruled, 0, [0.0, 0.999], temperature=0, minimum=1)) == {int(allowed.argmax())}
+
+
+def test_stop_symbols_wait_for_the_steps_of_each_row(ruled: Predict) -> None:
+    minimum = np.arange(400) % 14
+    uniform = np.random.default_rng(3).random((400, 12))
+    tokens = np.asarray(ruled(feed(np.ones(400, np.int64), uniform, minimum=minimum))[TOKENS])
+    early = np.arange(12) < minimum[:, None]
+    assert not (tokens[early] == 2).any()
+    assert (tokens[~early] == 2).mean() > 0.01
+
+
+def test_a_stop_symbol_is_drawn_as_soon_as_it_may() -> None:
+    always = np.zeros((SYMBOLS, SYMBOLS), np.float32)
+    always[:, 2] = 50.0
+    predict = drawing_graph(always, RULES)
+    inputs = feed(np.ones(3, np.int64), np.full((3, 6), 0.5), minimum=np.array([0, 2, 5]))
+    stops = np.asarray(predict(inputs)[TOKENS]) == 2
+    assert stops.argmax(axis=1).tolist() == [0, 2, 5]
+
+
+def test_log_probabilities_are_those_of_all_symbols(ruled: Predict) -> None:
+    outputs = ruled(feed(np.array([1]), np.array([[0.4]]), minimum=np.array([1])))
+    drawn = int(np.asarray(outputs[TOKENS])[0, 0])
+    expected = np.log(softmax(SCORES[1])[drawn])
+    assert np.asarray(outputs[LOG_PROBABILITIES])[0, 0] == pytest.approx(expected, abs=1e-5)
+
+
+@given(st.lists(Rows, min_size=1, max_size=8), st.lists(st.integers(0, 1), min_size=8, max_size=8))
+def test_any_row_draws_what_the_definition_says_of_rules(
+    rows: list[dict[str, Any]], waits: list[int]
+) -> None:
+    predict = ruled_graph_once()
+    tokens = np.array([row[TOKEN] for row in rows])
+    controls = {
+        name: np.array([row[name] for row in rows], values.dtype)
+        for name, values in neutral_controls(1).items()
+    }
+    controls[MINIMUM] = np.array(waits[: len(rows)], np.int64)
+    counts = np.array([row["counts"] for row in rows], np.float32)
+    uniform = np.array([row[UNIFORM] for row in rows]) * 2.0**-23
+    drawn = np.asarray(predict(feed(tokens, uniform, counts=counts, **controls))[TOKENS])[:, 0]
+    counts[np.arange(len(rows)), tokens] += 1
+    allowed = allow(SCORES[tokens], RULES, controls, 0)
+    weights = drawing_weights(allowed, counts, controls)
+    assert (weights[np.arange(len(rows)), drawn] > 0).all()
+
+
+@cache
+def ruled_graph_once() -> Predict:
+    """See ``drawing_graph_once``."""
+    return drawing_graph(SCORES, RULES)
+
+
+def test_greedy_rows_of_many_symbols_draw_the_best_beside_any_others() -> None:
+    symbols = WIDE + 7
+    scores = np.random.default_rng(6).normal(0, 2, (symbols, symbols)).astype(np.float32)
+    scores[:, [40, 90]] = 9.0  # a tie: the first of them
+    predict = drawing_graph(scores)
+    rows = 6
+    controls = neutral_controls(rows)
+    controls[TEMPERATURE][:3] = 0.0
+    controls[TOP_K][3] = 2
+    controls[REPETITION_PENALTY][4] = 1.5
+    inputs = feed(np.arange(rows), np.full((rows, 1), 0.999), **controls)
+    inputs["counts"] = np.zeros((rows, symbols), np.float32)
+    tokens = np.asarray(predict(inputs)[TOKENS])[:, 0]
+    assert tokens[:4].tolist() == [40, 40, 40, 90]
+    alone = {name: values[:3] for name, values in inputs.items()}
+    assert np.asarray(predict(alone)[TOKENS])[:, 0].tolist() == [40, 40, 40]
+    plain = {name: values[5:] for name, values in inputs.items()}
+    assert np.asarray(predict(plain)[TOKENS])[0, 0] == tokens[5]
