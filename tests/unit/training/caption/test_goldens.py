@@ -30,18 +30,19 @@ def graphs(gap: float) -> CaptionGraphs:
 
     def decode(inputs: Arrays) -> Arrays:
         first = (np.asarray(inputs["hidden"], np.float32)[:, 0]).astype(np.int64)
-        count = np.asarray(inputs["counts"], np.float32).sum(axis=1)
+        counts = np.asarray(inputs["counts"], np.float32)
+        count = counts.sum(axis=1)
         word = 3 + (first + count.astype(np.int64)) % (SYMBOLS - 3)
         word = np.where(count == 3, 1, word)
         other = np.where(word == 3, 4, 3)
-        scores = np.float32([-0.5, -0.5 - gap])
-        marks = np.zeros_like(np.asarray(inputs["counts"], np.float32))
+        scores = np.array([-0.5, -0.5 - gap], np.float32)
+        marks = np.zeros_like(counts)
         marks[np.arange(len(word)), word] = 1
         return {
             TOP_TOKENS: np.stack([word, other], axis=1)[:, None],
             TOP_LOG_PROBABILITIES: np.tile(scores, (len(word), 1))[:, None],
             "next_hidden": np.asarray(inputs["hidden"]),
-            "next_counts": np.asarray(inputs["counts"]) + marks,
+            "next_counts": counts + marks,
         }
 
     return CaptionGraphs(encoder, decode, begin=0)
