@@ -17,10 +17,10 @@ TEXT_NAME ?= $(if $(filter lstm512,$(CELL)$(WIDTH)),$(basename $(notdir $(CORPUS
 # A run keeps the name of its text's file, not where it lies.
 TEXT_DIR = $(if $(filter /%,$(CORPUS)),$(dir $(CORPUS)),$(DATA_DIR))
 
-.PHONY: help serve test lint format proto train-mnist train-text clean
+.PHONY: help serve test lint format proto train-mnist train-text train-captions clean
 
 help: ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +68,14 @@ train-text: $(VENV)/.full ## train, evaluate and export a language model (CORPUS
 		--run.name $(TEXT) --data-dir $(DATA_DIR)
 	$(BIN)/quartet evaluate runs/text/$(TEXT) --data-dir $(TEXT_DIR)
 	$(BIN)/quartet export runs/text/$(TEXT) --name $(TEXT_NAME) --data-dir $(TEXT_DIR)
+
+train-captions: $(VENV)/.full ## train the captioner's encoder and decoder, evaluate and export it
+	$(BIN)/quartet train encoder --run.name classes --data-dir $(DATA_DIR)
+	$(BIN)/quartet train words --run.name flickr8k --data-dir $(DATA_DIR)
+	$(BIN)/quartet train caption --run.name attention --data-dir $(DATA_DIR)
+	$(BIN)/quartet train caption --fine-tune --run.name tuned --data-dir $(DATA_DIR)
+	$(BIN)/quartet evaluate runs/caption/tuned --data-dir $(DATA_DIR)
+	$(BIN)/quartet export runs/caption/tuned --name captioner --data-dir $(DATA_DIR)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
