@@ -20,7 +20,7 @@ def test_resident_memory_is_small(start_server: StartServer, tmp_path: Path) -> 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 def test_resident_memory_with_all_shipped_models_is_bounded(mnist_server: ServerProcess) -> None:
-    """Each generator has two or three graphs, in two precisions, which keep weights of their own."""
+    """Each generator has two graphs or three, in two precisions, with weights of their own."""
     assert resident_bytes(mnist_server) < 950 * MIB
 
 
