@@ -34,9 +34,11 @@ from training.graphs.weights import Floats
 ENCODER_GOLDEN = Tolerance(atol=5e-2, rtol=0.0)
 """Of constants and states, most of which lie in (-1, 1). Room for TF32 products on GPUs in every
 one of many layers."""
-ENCODER_GOLDEN_INT8 = Tolerance(atol=0.2, rtol=0.0)
+ENCODER_GOLDEN_INT8 = Tolerance(atol=0.4, rtol=0.0)
 """The same with integer activations: where a kernel rounds one to the next, the layers behind it
-follow. On drawn pictures keys of an encoder of 18 layers differed by up to 0.04."""
+follow. Fused and unfused, an encoder of 18 layers gave values and keys that differ by 0.004 (root
+mean square) and by up to 0.11 in places, of numbers that spread by 0.7 and more; the loss of 8 bits
+itself was ten times that."""
 
 Files = Mapping[str, onnx.ModelProto]
 """File name -> graph."""
