@@ -155,6 +155,7 @@ def _captioner(
                 top=engine.layout.top,
                 places=engine.layout.places,
                 slots=engine.rules.slots,
+                max_rows=engine.rules.max_waiting_rows,
             ),
             encoder=PictureEncoder(proved.pictures, *encoder.tensors()),
             scheduler=rows.scheduler,

@@ -39,6 +39,8 @@ class CaptionLimits:
     """Of its attention; 0: it has none."""
     max_beams: int
     """Widest search."""
+    max_rows: int = 1024
+    """Rows that may wait at once: a request of more could never be taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ def plan_captions(options: CaptionOptions, limits: CaptionLimits, images: int) -
     beginning = _beginning(options.beginning, limits.task)
     least, most = _lengths(options, limits.task, len(beginning))
     way = _search(options, limits) if options.temperature is None else _draw(options, limits)
+    _check_rows(limits, images, way.width or way.captions)
     if options.attention:
         _check_attention(limits, images * (way.width or way.captions) * most)
     seed = None
@@ -194,6 +197,14 @@ def _draw(options: CaptionOptions, limits: CaptionLimits) -> _Way:
             f"captions: at temperature 0 all would be the same, expected 1, got {options.captions}"
         )
     return _Way(captions=1)
+
+
+def _check_rows(limits: CaptionLimits, images: int, rows: int) -> None:
+    if images * rows > limits.max_rows:
+        raise InvalidInput(
+            f"images: {images} with {rows} captions or beams each are {images * rows} rows, "
+            f"expected at most {limits.max_rows} in one request"
+        )
 
 
 def _check_attention(limits: CaptionLimits, words: int) -> None:

@@ -36,6 +36,8 @@ class CaptionerFacts:
     """Of the attention; 0: there is none."""
     slots: int
     """Rows that run at once: no beam search can be wider."""
+    max_rows: int = 1024
+    """Rows that may wait: no request can have more."""
 
 
 class PictureEncoder:
@@ -97,6 +99,7 @@ class Captioner:
             task=parts.task,
             places=parts.facts.places,
             max_beams=min(parts.facts.top, parts.facts.slots, MAX_BEAMS),
+            max_rows=parts.facts.max_rows,
         )
 
     def plan(self, options: CaptionOptions, images: int) -> CaptionPlan:

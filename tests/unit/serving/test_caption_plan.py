@@ -36,6 +36,12 @@ def plan(
     return plan_captions(CaptionOptions(**fields), limits, images)
 
 
+def test_a_request_that_could_never_wait_is_refused_by_its_size() -> None:
+    with pytest.raises(InvalidInput, match="64 with 20 captions or beams each are 1280 rows"):
+        plan(images=64, captions=20, temperature=1.0)
+    assert plan(images=64, captions=16, temperature=1.0).captions == 16
+
+
 def test_the_models_defaults_search() -> None:
     assert plan() == CaptionPlan(
         captions=1,
