@@ -7,7 +7,7 @@ import torch
 from tests.unit.training.caption.test_model import SYMBOLS, make_model
 from training.caption.config import DecoderName
 from training.caption.decoding import BeamSettings, caption_features, words_of
-from training.caption.model import CaptionModel
+from training.caption.model import CaptionModel, WordState
 
 Scores = dict[tuple[int, ...], float]
 
@@ -18,7 +18,7 @@ def all_captions(
     """Every caption of at most ``longest`` symbols, with the sum of its log-probabilities."""
     picture = model.reader(features)
     found: Scores = {}
-    open_texts = [((), 0.0, picture.state, 0)]
+    open_texts: list[tuple[tuple[int, ...], float, WordState, int]] = [((), 0.0, picture.state, 0)]
     while open_texts:
         text, total, state, token = open_texts.pop()
         logs, after, _ = model.next_scores(torch.tensor([token]), state, picture)
@@ -53,7 +53,8 @@ def test_width_one_always_takes_the_likeliest_word() -> None:
     found = caption_features(model, features, BeamSettings(width=1, max_tokens=6))
     for row in range(3):
         picture = model.reader(features[row : row + 1])
-        state, token, words = picture.state, 0, []
+        state, token = picture.state, 0
+        words: list[int] = []
         while len(words) < 6 and token != 1:
             logs, state, _ = model.next_scores(torch.tensor([token]), state, picture)
             if not words:

@@ -24,7 +24,7 @@ PICTURES = 70
 def test_the_best_of_all_captions_is_what_a_search_with_the_penalty_finds(width: int) -> None:
     model = make_model("attention")
     for parameter in model.parameters():
-        parameter *= 6  # scores far apart, and below that captions of many lengths
+        parameter.mul_(6)  # scores far apart, and below that captions of many lengths
     model.decoder.scores.bias[SYMBOLS.index(END)] += 6
     picture = model.reader(torch.rand(PICTURES, 10, 2, 2) * 3)
     found = complete_captions(model, picture, width, max_tokens=5)
