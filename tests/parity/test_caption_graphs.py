@@ -235,6 +235,31 @@ def encoder_predict(decoder: DecoderName, precision: Precision) -> Predict:
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
+def test_an_encoder_of_other_modules_is_exported_like_the_residual_one(
+    decoder: DecoderName,
+) -> None:
+    torch.manual_seed(2)
+    encoder = nn.Sequential(  # the stem of torchvision's networks
+        nn.Conv2d(3, 8, 7, 2, padding=3),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, padding=1),
+        nn.Conv2d(8, 16, 3, 4, padding=1, groups=2),
+        nn.ReLU6(),
+    )
+    config = CaptionModelConfig(decoder=decoder, embedding=6, width=12, values=7, keys=5, output=9)
+    network = Captioner(encoder, CaptionModel(config, 16, (BEGIN, END, UNKNOWN, "a"), 0.0)).eval()
+    images = pictures(33)
+    graph = encoder_graph(network, torch.from_numpy(images[IMAGE]))
+    model = to_onnx(graph)
+    check_encoder(onnx_predict(model), torch_predict(graph), images, FLOAT32, "PyTorch")
+    int8 = quantize_int8(model, [images], after_convolutions)
+    fused, plain = onnx_predict(int8), onnx_predict(int8, optimize=False)
+    # Two layers: a few activations that one kernel rounds to the next.
+    check_encoder(fused, plain, images, Tolerance(atol=0.02, rtol=0.0), "unfused")
+    assert grid_of(network, SIDE) == (3, 3)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("width", [1, 3, 5])
 def test_captions_of_the_graphs_are_those_of_pytorch(decoder: DecoderName, width: int) -> None:
     network = captioner(decoder)

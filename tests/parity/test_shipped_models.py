@@ -8,14 +8,28 @@ import numpy as np
 import onnx
 import pytest
 
-from quartet.artifact import METADATA_KEY, ClassificationTask, load_golden, parse_task
+from quartet.artifact import (
+    METADATA_KEY,
+    ClassificationTask,
+    ImageCaptioningTask,
+    load_caption_golden,
+    load_golden,
+    parse_task,
+)
+from quartet.beam_search import BeamRules
+from training.caption.graph_search import CaptionGraphs
 from training.export.engine import onnx_predict
 from training.export.format import check
 from training.mnist.strokes import digit
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repo"
 VERSIONS = sorted(path.parent for path in REPOSITORY.glob("*/[0-9]*/model.onnx"))
-GRAPHS = {"golden.npz": "model.onnx", "prefill.golden.npz": "prefill.onnx"}
+GRAPHS = {
+    "golden.npz": "model.onnx",
+    "prefill.golden.npz": "prefill.onnx",
+    "encoder.golden.npz": "encoder.onnx",
+}
+CAPTIONERS = [version for version in VERSIONS if (version / "encoder.onnx").is_file()]
 DIGIT_VERSIONS = [version for version in VERSIONS if version.parent.name == "mnist"]
 
 
@@ -35,8 +49,9 @@ def test_shipped_files_are_those_of_the_export(version: Path) -> None:
 def test_shipped_graph_is_valid_and_declares_its_task(version: Path) -> None:
     model = onnx.load(version / "model.onnx")
     check(model)
-    if (version / "prefill.onnx").is_file():
-        check(onnx.load(version / "prefill.onnx"))
+    for other in ("prefill.onnx", "encoder.onnx"):
+        if (version / other).is_file():
+            check(onnx.load(version / other))
     task = parse_task({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
     if isinstance(task, ClassificationTask):
         labels = (version.parent / "labels.txt").read_text().splitlines()
@@ -45,9 +60,11 @@ def test_shipped_graph_is_valid_and_declares_its_task(version: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS, ids=name_of)
 def test_shipped_graph_gives_its_golden_outputs(version: Path) -> None:
-    for path in sorted(version.glob("*golden.npz")):
-        golden = load_golden(path)
-        got = onnx_predict(onnx.load(version / GRAPHS[path.name]))(golden.inputs)
+    for name, graph in GRAPHS.items():
+        if not (version / graph).is_file():
+            continue
+        golden = load_golden(version / name)
+        got = onnx_predict(onnx.load(version / graph))(golden.inputs)
         for name, expected in golden.outputs.items():
             np.testing.assert_allclose(
                 np.asarray(got[name], np.float64),
@@ -55,6 +72,34 @@ def test_shipped_graph_gives_its_golden_outputs(version: Path) -> None:
                 atol=golden.atol,
                 rtol=golden.rtol,
             )
+
+
+@pytest.mark.parametrize("version", CAPTIONERS, ids=name_of)
+def test_shipped_captioner_finds_its_golden_captions(version: Path) -> None:
+    golden = load_caption_golden(version / "captions.golden.npz")
+    model = onnx.load(version / "model.onnx")
+    task = parse_task({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
+    assert isinstance(task, ImageCaptioningTask)
+    symbols = task.vocabulary
+    graphs = CaptionGraphs(
+        encoder=onnx_predict(onnx.load(version / "encoder.onnx")),
+        decode=onnx_predict(model),
+        begin=symbols.index(task.begin),
+    )
+    rules = BeamRules(
+        width=golden.beam_width,
+        n=1,
+        max_tokens=golden.max_tokens,
+        min_tokens=golden.min_tokens,
+        length_penalty=golden.length_penalty,
+        symbols=symbols,
+        stop_symbols=frozenset(symbols.index(symbol) for symbol in task.stop),
+        until_full=True,
+    )
+    found = graphs.search(golden.images, rules)
+    for one, tokens, logs in zip(found, golden.tokens, golden.log_probabilities, strict=True):
+        assert one.tokens.tolist() == tokens.tolist()
+        np.testing.assert_allclose(one.log_probabilities, logs, atol=golden.atol)
 
 
 @pytest.mark.parametrize("version", DIGIT_VERSIONS, ids=name_of)
