@@ -394,13 +394,15 @@ async def test_a_fault_of_the_engine_fails_the_request(
 
 
 async def test_too_many_waiting_rows_are_refused_before_the_answer(root: Path) -> None:
-    engines = make_engines(generation=GenerationSettings(slots=2, max_waiting_rows=4))
+    engines = make_engines(generation=GenerationSettings(slots=2, max_waiting_rows=6))
     with running_service(root, engines=engines) as made:
         serving = Serving(*made)
         await serving.repository.load_all()
-        first = await serving.start(1, captions=6, temperature=1.0, max_tokens=40)
+        first = await serving.start(1, captions=6, temperature=1.0, min_tokens=40, max_tokens=40)
         with pytest.raises(QueueFull):
             await serving.start(2, captions=6, temperature=1.0)
+        with pytest.raises(InvalidInput, match="1 with 7 captions or beams each are 7 rows"):
+            await serving.start(3, captions=7, temperature=1.0)
         await first.aclose()
         await serving.idle()
 
