@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +24,19 @@ def cancelled(server: ServerProcess, protocol: str) -> float:
 
 def executions(server: ServerProcess) -> float:
     return server.metric("nv_inference_exec_count", **SLOW)
+
+
+def executions_at_rest(server: ServerProcess) -> float:
+    """``executions`` once they stay the same: a call given up at once may reach the server late."""
+    seen = [-1.0]
+
+    def is_at_rest() -> bool:
+        time.sleep(0.3)
+        seen.append(executions(server))
+        return seen[-1] == seen[-2]
+
+    wait_until(is_at_rest, "executions at rest")
+    return seen[-1]
 
 
 def slow_input(steps: float) -> list[tritonclient.grpc.InferInput]:
@@ -125,7 +139,8 @@ def test_deadline_of_a_millisecond_is_exceeded(
 def test_grpc_call_cancelled_while_it_waits_never_runs(
     server: ServerProcess, slow_steps: Callable[[float], float]
 ) -> None:
-    before, ran = cancelled(server, "grpc"), executions(server)
+    ran = executions_at_rest(server)
+    before = cancelled(server, "grpc")
     with (
         server.connection() as running,
         tritonclient.grpc.InferenceServerClient(server.grpc_address) as client,
