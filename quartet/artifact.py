@@ -8,6 +8,8 @@
     model_repo/<name>/<version>/model.onnx
     model_repo/<name>/<version>/prefill.onnx   second graph of a generator, see ``generation``
     model_repo/<name>/<version>/encoder.onnx   third graph of a captioner, see ``generation``
+    model_repo/<name>/<version>/critic.onnx    discriminator of a generator of pictures (optional),
+                                               see ``image_generation``
     model_repo/<name>/<version>/weights.bin   large tensors that several graphs refer to
     model_repo/<name>/<version>/golden.npz   inputs and the outputs they must give (optional)
     model_repo/<name>/<version>/captions.golden.npz   pictures and the captions a search must find
@@ -32,6 +34,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from quartet.config import Config, explain
 from quartet.generation import GeneratorTask, TextGenerationTask
+from quartet.image_generation import ImageGenerationTask
 
 METADATA_KEY = "quartet.task"
 """Key of ``metadata_props`` that holds the JSON of one task declaration."""
@@ -39,9 +42,11 @@ METADATA_KEY = "quartet.task"
 MODEL_FILE = "model.onnx"
 PREFILL_FILE = "prefill.onnx"
 ENCODER_FILE = "encoder.onnx"
+CRITIC_FILE = "critic.onnx"
 WEIGHTS_FILE = "weights.bin"
 PREFILL_GOLDEN_FILE = "prefill.golden.npz"
 ENCODER_GOLDEN_FILE = "encoder.golden.npz"
+CRITIC_GOLDEN_FILE = "critic.golden.npz"
 CAPTION_GOLDEN_FILE = "captions.golden.npz"
 GOLDEN_FILE = "golden.npz"
 RUN_FILE = "run.json"
@@ -131,12 +136,15 @@ class ImageCaptioningTask(GeneratorTask):
         return self
 
 
-TaskDeclaration = ClassificationTask | TextGenerationTask | ImageCaptioningTask
+TaskDeclaration = (
+    ClassificationTask | TextGenerationTask | ImageCaptioningTask | ImageGenerationTask
+)
 """What a model may be for."""
 
 _TASKS: Mapping[str, type[TaskDeclaration]] = {
     "image_classification": ClassificationTask,
     "image_captioning": ImageCaptioningTask,
+    "image_generation": ImageGenerationTask,
     "text_generation": TextGenerationTask,
 }
 

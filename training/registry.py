@@ -33,6 +33,13 @@ FAMILIES = {
     "caption": FamilyEntry(
         "what a photograph shows, in words (attention, plain)", "training.caption.task"
     ),
+    "faces": FamilyEntry(
+        "which gender and age a face seems to have (residual network)", "training.faces.task"
+    ),
+    "dcgan": FamilyEntry(
+        "pictures that look like those of a data set (digits, faces, a folder)",
+        "training.dcgan.task",
+    ),
     "text": FamilyEntry(
         "which character comes next in a text (rnn, gru, lstm, tcn)", "training.text.task"
     ),

@@ -9,6 +9,7 @@
     last.pt        all that a resumed run needs
     summary.json   seed, checksums of the data, best metrics, steps, seconds, command, versions
     curves.png     loss and metrics over the steps
+    sheets/        what the model makes after each epoch, where that is pictures
     tensorboard/   the same for TensorBoard
 """
 
@@ -74,6 +75,10 @@ class RunDirectory:
     def curves(self) -> Path:
         """curves.png."""
         return self.path / "curves.png"
+
+    def sheet(self, name: str, epoch: int) -> Path:
+        """Pictures called ``name`` made after ``epoch`` (1 is the first)."""
+        return self.path / "sheets" / f"{name}-{epoch:04d}.png"
 
     @property
     def tensorboard(self) -> Path:

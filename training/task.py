@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from training.config import TrainingConfig
@@ -72,6 +74,13 @@ class Task(ABC):
     @abstractmethod
     def validate(self) -> Mapping[str, float]:
         """Metrics on the validation split by name, equal on every process."""
+
+    def sheets(self) -> Mapping[str, npt.NDArray[np.uint8]]:
+        """Pictures of what the model makes, by name: uint8 [rows, columns, 1 or 3].
+
+        The process that leads asks for them after each epoch, so that one sees it learn.
+        """
+        return {}
 
     def rows_per_step(self) -> int:
         """Training rows of one step, all processes together, for the rate shown; 0 if unknown."""

@@ -14,6 +14,7 @@ from training.loggers import Loggers, Record
 from training.rundir import RunDirectory
 from training.runtime import Runtime
 from training.seeding import Stream, seed_modules
+from training.sheets import save_sheet
 from training.task import Task
 
 Outcome = Literal["finished", "stopped_early", "paused", "interrupted"]
@@ -139,6 +140,7 @@ class Trainer:
             self._save_best()
         else:
             progress.stale_validations += 1
+        self._save_sheets()
         self._save_last()
 
     def _check_training(self) -> None:
@@ -176,6 +178,13 @@ class Trainer:
                 "metrics": progress.best_metrics,
             }
             save_checkpoint(self._run.best, state)
+
+    def _save_sheets(self) -> None:
+        """Write the task's pictures of this epoch."""
+        if self._runtime.group.leads:
+            epoch = self.progress.step // self._task.plan.steps_per_epoch
+            for name, sheet in self._task.sheets().items():
+                save_sheet(self._run.sheet(name, epoch), sheet)
 
     def _save_last(self) -> None:
         self._check_training()

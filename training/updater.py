@@ -39,6 +39,11 @@ class Updater:
         """Learning rate of the next step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
+    @property
+    def steps(self) -> int:
+        """Updates done."""
+        return int(self._schedule.last_epoch)
+
     def step(self, loss: Tensor) -> Tensor:
         """One update by the gradient of the scalar ``loss`` of this process's rows.
 

@@ -32,6 +32,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.scheduler",
             "serving.generation_types",
             "serving.caption_types",
+            "serving.image_types",
             "serving.token_scheduler",
             "serving.session_types",
             "serving.pb",
@@ -265,7 +266,10 @@ def test_training_takes_only_the_contract_from_quartet() -> None:
         "quartet.artifact",
         "quartet.generation",
         "quartet.beam_search",
+        "quartet.image_generation",
+        "quartet.latents",
         "quartet.philox",
+        "quartet.prompts",
     )
     faults = [
         f"{module} imports {name}"

@@ -18,12 +18,25 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
     FINISH_REASON_STOP: _ClassVar[FinishReason]
     FINISH_REASON_LENGTH: _ClassVar[FinishReason]
+
+class ImageFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    IMAGE_FORMAT_UNSPECIFIED: _ClassVar[ImageFormat]
+    IMAGE_FORMAT_PNG: _ClassVar[ImageFormat]
+    IMAGE_FORMAT_JPEG: _ClassVar[ImageFormat]
+    IMAGE_FORMAT_WEBP: _ClassVar[ImageFormat]
+    IMAGE_FORMAT_RAW: _ClassVar[ImageFormat]
 UNKNOWN_CHARACTERS_UNSPECIFIED: UnknownCharacters
 UNKNOWN_CHARACTERS_MAP: UnknownCharacters
 UNKNOWN_CHARACTERS_REFUSE: UnknownCharacters
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
+IMAGE_FORMAT_UNSPECIFIED: ImageFormat
+IMAGE_FORMAT_PNG: ImageFormat
+IMAGE_FORMAT_JPEG: ImageFormat
+IMAGE_FORMAT_WEBP: ImageFormat
+IMAGE_FORMAT_RAW: ImageFormat
 
 class Image(_message.Message):
     __slots__ = ("data",)
@@ -428,3 +441,182 @@ class VideoScene(_message.Message):
     frame_s: float
     captions: _containers.RepeatedCompositeFieldContainer[Caption]
     def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., frame_s: _Optional[float] = ..., captions: _Optional[_Iterable[_Union[Caption, _Mapping]]] = ...) -> None: ...
+
+class GenerateImagesRequest(_message.Message):
+    __slots__ = ("model_name", "model_version", "samples", "seeds", "latents", "interpolation", "arithmetic", "truncation", "class_name", "prompt", "directions", "format", "quality", "id")
+    class DirectionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
+    LATENTS_FIELD_NUMBER: _ClassVar[int]
+    INTERPOLATION_FIELD_NUMBER: _ClassVar[int]
+    ARITHMETIC_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATION_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    DIRECTIONS_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    samples: ImageSamples
+    seeds: SeedList
+    latents: LatentList
+    interpolation: LatentPath
+    arithmetic: LatentSum
+    truncation: float
+    class_name: str
+    prompt: str
+    directions: _containers.ScalarMap[str, float]
+    format: ImageFormat
+    quality: int
+    id: str
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., samples: _Optional[_Union[ImageSamples, _Mapping]] = ..., seeds: _Optional[_Union[SeedList, _Mapping]] = ..., latents: _Optional[_Union[LatentList, _Mapping]] = ..., interpolation: _Optional[_Union[LatentPath, _Mapping]] = ..., arithmetic: _Optional[_Union[LatentSum, _Mapping]] = ..., truncation: _Optional[float] = ..., class_name: _Optional[str] = ..., prompt: _Optional[str] = ..., directions: _Optional[_Mapping[str, float]] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., quality: _Optional[int] = ..., id: _Optional[str] = ...) -> None: ...
+
+class LatentPoint(_message.Message):
+    __slots__ = ("seed", "index")
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    seed: int
+    index: int
+    def __init__(self, seed: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
+
+class ImageSamples(_message.Message):
+    __slots__ = ("seed", "count", "first")
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    seed: int
+    count: int
+    first: int
+    def __init__(self, seed: _Optional[int] = ..., count: _Optional[int] = ..., first: _Optional[int] = ...) -> None: ...
+
+class SeedList(_message.Message):
+    __slots__ = ("seeds", "index")
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    seeds: _containers.RepeatedScalarFieldContainer[int]
+    index: int
+    def __init__(self, seeds: _Optional[_Iterable[int]] = ..., index: _Optional[int] = ...) -> None: ...
+
+class LatentList(_message.Message):
+    __slots__ = ("latents",)
+    LATENTS_FIELD_NUMBER: _ClassVar[int]
+    latents: _containers.RepeatedCompositeFieldContainer[Latent]
+    def __init__(self, latents: _Optional[_Iterable[_Union[Latent, _Mapping]]] = ...) -> None: ...
+
+class Latent(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class LatentPath(_message.Message):
+    __slots__ = ("points", "frames", "closed")
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    points: _containers.RepeatedCompositeFieldContainer[LatentPoint]
+    frames: int
+    closed: bool
+    def __init__(self, points: _Optional[_Iterable[_Union[LatentPoint, _Mapping]]] = ..., frames: _Optional[int] = ..., closed: bool = ...) -> None: ...
+
+class LatentSum(_message.Message):
+    __slots__ = ("terms",)
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    terms: _containers.RepeatedCompositeFieldContainer[LatentTerm]
+    def __init__(self, terms: _Optional[_Iterable[_Union[LatentTerm, _Mapping]]] = ...) -> None: ...
+
+class LatentTerm(_message.Message):
+    __slots__ = ("weight", "point")
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    weight: float
+    point: LatentPoint
+    def __init__(self, weight: _Optional[float] = ..., point: _Optional[_Union[LatentPoint, _Mapping]] = ...) -> None: ...
+
+class GenerateImagesResponse(_message.Message):
+    __slots__ = ("started", "image", "finished")
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    started: ImagesStarted
+    image: GeneratedImage
+    finished: ImagesFinished
+    def __init__(self, started: _Optional[_Union[ImagesStarted, _Mapping]] = ..., image: _Optional[_Union[GeneratedImage, _Mapping]] = ..., finished: _Optional[_Union[ImagesFinished, _Mapping]] = ...) -> None: ...
+
+class ImagesStarted(_message.Message):
+    __slots__ = ("model_name", "model_version", "id", "seed", "count", "height", "width", "channels", "prompt", "fingerprint")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    id: str
+    seed: int
+    count: int
+    height: int
+    width: int
+    channels: int
+    prompt: str
+    fingerprint: str
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., id: _Optional[str] = ..., seed: _Optional[int] = ..., count: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., prompt: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+
+class GeneratedImage(_message.Message):
+    __slots__ = ("number", "data", "point", "class_name")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    data: bytes
+    point: LatentPoint
+    class_name: str
+    def __init__(self, number: _Optional[int] = ..., data: _Optional[bytes] = ..., point: _Optional[_Union[LatentPoint, _Mapping]] = ..., class_name: _Optional[str] = ...) -> None: ...
+
+class ImagesFinished(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CritiqueImagesRequest(_message.Message):
+    __slots__ = ("model_name", "model_version", "images", "class_name", "prompt", "id")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    class_name: str
+    prompt: str
+    id: str
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., class_name: _Optional[str] = ..., prompt: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class CritiqueImagesResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "id", "probabilities")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: str
+    id: str
+    probabilities: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., id: _Optional[str] = ..., probabilities: _Optional[_Iterable[float]] = ...) -> None: ...

@@ -59,6 +59,16 @@ class QuartetStub(object):
                 request_serializer=quartet_dot_v1_dot_quartet__pb2.CaptionVideoRequest.SerializeToString,
                 response_deserializer=quartet_dot_v1_dot_quartet__pb2.CaptionVideoResponse.FromString,
                 _registered_method=True)
+        self.GenerateImages = channel.unary_stream(
+                '/quartet.v1.Quartet/GenerateImages',
+                request_serializer=quartet_dot_v1_dot_quartet__pb2.GenerateImagesRequest.SerializeToString,
+                response_deserializer=quartet_dot_v1_dot_quartet__pb2.GenerateImagesResponse.FromString,
+                _registered_method=True)
+        self.CritiqueImages = channel.unary_unary(
+                '/quartet.v1.Quartet/CritiqueImages',
+                request_serializer=quartet_dot_v1_dot_quartet__pb2.CritiqueImagesRequest.SerializeToString,
+                response_deserializer=quartet_dot_v1_dot_quartet__pb2.CritiqueImagesResponse.FromString,
+                _registered_method=True)
 
 
 class QuartetServicer(object):
@@ -108,6 +118,24 @@ class QuartetServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GenerateImages(self, request, context):
+        """Makes pictures of noise, and sends each when it is made: one `started`, then the pictures in
+        order, one `finished`. Few are made ahead of the reader, however many are wanted. The same
+        request gives the same pictures at any load. Fails with UNIMPLEMENTED for a model that generates
+        no pictures, INVALID_ARGUMENT for settings out of range. Cancelling the call stops the work.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CritiqueImages(self, request, context):
+        """Asks the discriminator that a generator learned from whether pictures are real. Fails with
+        UNIMPLEMENTED for a model without one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QuartetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -135,6 +163,16 @@ def add_QuartetServicer_to_server(servicer, server):
                     servicer.CaptionVideo,
                     request_deserializer=quartet_dot_v1_dot_quartet__pb2.CaptionVideoRequest.FromString,
                     response_serializer=quartet_dot_v1_dot_quartet__pb2.CaptionVideoResponse.SerializeToString,
+            ),
+            'GenerateImages': grpc.unary_stream_rpc_method_handler(
+                    servicer.GenerateImages,
+                    request_deserializer=quartet_dot_v1_dot_quartet__pb2.GenerateImagesRequest.FromString,
+                    response_serializer=quartet_dot_v1_dot_quartet__pb2.GenerateImagesResponse.SerializeToString,
+            ),
+            'CritiqueImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.CritiqueImages,
+                    request_deserializer=quartet_dot_v1_dot_quartet__pb2.CritiqueImagesRequest.FromString,
+                    response_serializer=quartet_dot_v1_dot_quartet__pb2.CritiqueImagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -272,6 +310,60 @@ class Quartet(object):
             '/quartet.v1.Quartet/CaptionVideo',
             quartet_dot_v1_dot_quartet__pb2.CaptionVideoRequest.SerializeToString,
             quartet_dot_v1_dot_quartet__pb2.CaptionVideoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/quartet.v1.Quartet/GenerateImages',
+            quartet_dot_v1_dot_quartet__pb2.GenerateImagesRequest.SerializeToString,
+            quartet_dot_v1_dot_quartet__pb2.GenerateImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CritiqueImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quartet.v1.Quartet/CritiqueImages',
+            quartet_dot_v1_dot_quartet__pb2.CritiqueImagesRequest.SerializeToString,
+            quartet_dot_v1_dot_quartet__pb2.CritiqueImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,1 @@
+"""Family ``dcgan``: generators of pictures (Radford, Metz, Chintala 2016)."""
