@@ -59,7 +59,7 @@ def test_parse_task_returns_what_dump_task_wrote() -> None:
     ("text", "message"),
     [
         ("{", "is not JSON"),
-        ("[]", r"'image_captioning' or 'text_generation', got \[\]"),
+        ("[]", r"'image_generation' or 'text_generation', got \[\]"),
         ("{}", "task must be 'image_classification' or 'image_captioning' or .*, got None"),
         ('{"task": "regression"}', "got 'regression'"),
         ('{"task": "image_classification"}', "image: Field required"),
