@@ -41,7 +41,7 @@ class DcganModelConfig(Config):
     that describe the picture (Reed et al. 2016)."""
     condition_width: int = Field(default=64, ge=1)
     """Numbers that stand for a class or a prompt."""
-    spectral_norm: bool = True
+    spectral_norm: bool = False
     """Divide each weight of the discriminator by its largest singular value, in place of batch
     normalisation (Miyato et al. 2018, algorithm 1)."""
 
