@@ -1,5 +1,9 @@
 """Device, threads and arithmetic."""
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -77,3 +81,26 @@ def test_one_thread_gives_the_threads_back_when_the_work_fails() -> None:
         work()
     assert used == [1]
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc's allocator")
+def test_freed_memory_is_not_mapped_anew() -> None:
+    """In a process of its own, because the setting is the process's."""
+    program = """
+import resource
+import torch
+from training.runtime import keep_freed_memory
+
+assert keep_freed_memory()
+for _ in range(6):
+    torch.empty(16_000_000).fill_(1.0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    torch.empty(16_000_000).fill_(1.0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    pages = 4 * 16_000_000 * 4 // 4096
+    assert int(done.stdout) < pages // 100

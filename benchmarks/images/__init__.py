@@ -1,0 +1,1 @@
+"""Generated pictures over HTTP and gRPC, beside the bare graph."""
