@@ -21,10 +21,12 @@ from serving.http_server import HttpListener
 from serving.images import ImageLimits
 from serving.loaded_model import Engines
 from serving.metrics import Metrics
+from serving.picture_encoding import PictureEncoding
 from serving.providers import choose_device
 from serving.repository import ModelRepository
 from serving.rest.app import MetricsApp, RestApp
-from serving.service import InferenceService, ServiceParts
+from serving.service import InferenceService
+from serving.service_parts import ServiceParts
 from serving.settings import ServerSettings
 from serving.text_sessions import make_sessions
 from serving.threads import available_cpus
@@ -66,6 +68,7 @@ class Server:
                 ),
                 image_pool=self._image_pool,
                 max_images=settings.max_queue_rows,
+                image_generation=settings.image_generation,
                 required_models=settings.required_models,
                 log_requests=settings.log_requests,
                 sessions=make_sessions(settings.generation),
@@ -81,7 +84,8 @@ class Server:
         self._metrics_http = HttpListener(
             MetricsApp(self._metrics), keep_alive_s=settings.keep_alive_s
         )
-        self._grpc = GrpcServer(self.service, settings.grpc)
+        encoding = PictureEncoding(self._image_pool)
+        self._grpc = GrpcServer(self.service, settings.grpc, encoding.picture)
 
     async def start(self) -> Ports:
         """Open the ports: alive, but not ready before ``load_models``.

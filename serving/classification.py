@@ -12,12 +12,12 @@ from serving.loaded_model import LoadedModel
 from serving.picture_decoding import decode_pictures
 from serving.scheduler import Finished, Scheduler, Work
 from serving.tasks.image_classification import ImageClassifier, missing_declaration
-from serving.types import ClassifyRequest, InferRequest, Prediction, Tensor, Timings
+from serving.types import ClassifyRequest, ClassifyResponse, InferRequest, Tensor
 
 
 async def classify_images(
     model: LoadedModel, request: ClassifyRequest, limits: ImageLimits, pool: Executor
-) -> tuple[tuple[tuple[Prediction, ...], ...], Timings]:
+) -> ClassifyResponse:
     """The best classes of each picture, best first, and the times of the first batch.
 
     Args:
@@ -35,11 +35,16 @@ async def classify_images(
     works = _works(model, classifier, tensor, request.deadline)
     finished = await _submit_all(model.tensors()[1], works)
     scores = np.concatenate([one.outputs[classifier.output_name] for one in finished])
-    return classifier.postprocess(scores, request.top_k), finished[0].timings
+    return ClassifyResponse(
+        model_name=model.name,
+        model_version=str(model.version),
+        results=classifier.postprocess(scores, request.top_k),
+        timings=finished[0].timings,
+    )
 
 
 def _classifier_of(model: LoadedModel) -> ImageClassifier:
-    if model.generator is not None or model.captioner is not None:
+    if model.classifier is None and model.task is not None:
         raise NotSupported(
             f"model {model.name!r} does not classify pictures: its task is {model.task}, "
             "expected image_classification"

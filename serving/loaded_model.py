@@ -13,6 +13,7 @@ from serving.scheduler import Scheduler
 from serving.settings import GenerationSettings
 from serving.tasks.captioning import Captioner
 from serving.tasks.image_classification import ImageClassifier
+from serving.tasks.image_generation import ImageGenerator
 from serving.tasks.text_generation import TextGenerator
 from serving.workers import WorkerPool
 
@@ -49,6 +50,8 @@ class LoadedModel:
     """Of a model that writes text."""
     captioner: Captioner | None = None
     """Of a model that says what pictures show."""
+    image_generator: ImageGenerator | None = None
+    """Of a model that makes pictures, which takes tensors, too."""
     parts: Mapping[str, "LoadedModel"] = field(default_factory=dict)
     """Graphs that are models of tensors of their own, by what follows the model's name and a dot.
     They live, and are drained and closed, with it."""
@@ -69,7 +72,7 @@ class LoadedModel:
     @property
     def task(self) -> str | None:
         """What the model is for, if it is known."""
-        solver = self.generator or self.captioner or self.classifier
+        solver = self.generator or self.captioner or self.image_generator or self.classifier
         return solver.task.task if solver else None
 
     def tensors(self) -> tuple[RequestChecker, Scheduler]:
@@ -78,11 +81,11 @@ class LoadedModel:
         Raises:
             NotSupported: the model writes text or captions.
         """
+        if self.checker is not None and self.scheduler is not None:
+            return self.checker, self.scheduler
         if self.parts:
             names = ", ".join(f"{self.name}.{part}" for part in self.parts)
             raise NotSupported(
                 f"model {self.name!r} takes pictures, no tensors of a graph; its graphs are {names}"
             )
-        if self.checker is None or self.scheduler is None:
-            raise NotSupported(f"model {self.name!r} takes text, no tensors of a graph")
-        return self.checker, self.scheduler
+        raise NotSupported(f"model {self.name!r} takes text, no tensors of a graph")

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from quartet.artifact import ImageCaptioningTask
 from quartet.generation import TextGenerationTask
+from quartet.image_generation import ImageGenerationTask
 from serving.loaded_model import Engines, LoadedModel
 from serving.loading_caption import load_captioner
+from serving.loading_images import load_image_generator
 from serving.loading_tensors import load_tensor_model
 from serving.loading_text import load_generator
 from serving.model_config import ModelConfig
@@ -27,4 +29,6 @@ def load_version(
         return load_captioner(source, task)
     if isinstance(task, TextGenerationTask):
         return load_generator(source, task)
+    if isinstance(task, ImageGenerationTask):
+        return load_image_generator(source, task)
     return load_tensor_model(source, task)

@@ -12,6 +12,7 @@ from typing import ClassVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from serving.generation_metrics import GenerationFamilies
+from serving.image_metrics import ImageFamilies
 from serving.triton_metrics import BatchTotals, Totals, render_totals
 from serving.types import Timings
 
@@ -93,6 +94,8 @@ class Metrics:
         )
         self.generation = GenerationFamilies(registry)
         """Of text generation."""
+        self.images = ImageFamilies(registry)
+        """Of generated pictures."""
         self._totals: dict[tuple[str, str], Totals] = {}
 
     def render(self) -> bytes:

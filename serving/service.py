@@ -1,10 +1,7 @@
 """The application without a wire: what the server can do, for REST and gRPC alike."""
 
-import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any
 
 from quartet import __version__
@@ -22,18 +19,18 @@ from serving.classification import classify_images
 from serving.errors import ServingError
 from serving.generation import Generation
 from serving.generation_types import GeneratedText, GenerateRequest
-from serving.images import ImageLimits
+from serving.image_generation import ImageGeneration, ImageGenerationParts
+from serving.image_types import CritiqueRequest, CritiqueResponse, ImageAnswer, ImageRequest
 from serving.loaded_model import LoadedModel
-from serving.metrics import Metrics
 from serving.pb.inference import model_config_pb2 as pb
 from serving.pbtxt import PLATFORM
 from serving.picture_room import PictureRoom
 from serving.readiness import Readiness
-from serving.repository import ModelRepository
+from serving.service_parts import ServiceParts
 from serving.session_types import SessionInfo, SessionRequest
 from serving.statistics import model_statistics
 from serving.tensor_inference import infer_tensors
-from serving.text_sessions import SessionParts, TextSessions, make_sessions
+from serving.text_sessions import TextSessions
 from serving.token_scheduler import RowState
 from serving.types import (
     ClassifyRequest,
@@ -43,31 +40,9 @@ from serving.types import (
     ModelMetadata,
     ServerMetadata,
 )
-from serving.video_frames import VideoLimits
 
 EXTENSIONS = ("sequence", "model_configuration", "binary_tensor_data", "parameters", "statistics")
 """Protocol extensions that are switched on, under Triton's names; clients decide by them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceParts:
-    """What an InferenceService is made of."""
-
-    repository: ModelRepository
-    metrics: Metrics
-    image_limits: ImageLimits
-    image_pool: Executor
-    """Threads that decode pictures."""
-    max_images: int = 1024
-    """Pictures that may be worked on at once, those that wait to be decoded included."""
-    video_limits: VideoLimits = field(default_factory=VideoLimits)
-    """Of one video to be captioned."""
-    required_models: Sequence[str] = ()
-    log_requests: bool = False
-    """One log line a request."""
-    sessions: SessionParts = field(default_factory=make_sessions)
-    """Texts that are kept for clients."""
-    clock: Callable[[], float] = field(default=time.monotonic)
 
 
 class InferenceService:
@@ -93,6 +68,18 @@ class InferenceService:
                 pool=parts.image_pool,
                 images=parts.image_limits,
                 video=parts.video_limits,
+            ),
+        )
+        self.image_settings = parts.image_generation
+        """How many pictures a request may ask for."""
+        self._images = ImageGeneration(
+            parts.repository,
+            self._accounting,
+            ImageGenerationParts(
+                settings=self.image_settings,
+                room=self._room,
+                pool=parts.image_pool,
+                images=parts.image_limits,
             ),
         )
         parts.metrics.ready.set_function(lambda: float(self.ready()))
@@ -199,16 +186,11 @@ class InferenceService:
         with self._accounting.counted(request) as entry:
             model = entry.model = self._repository.get(request.model_name, request.model_version)
             with self._room.hold(len(request.images)):
-                results, timings = await classify_images(
+                response = await classify_images(
                     model, request, self._image_limits, self._image_pool
                 )
-            entry.timings = timings
-        return ClassifyResponse(
-            model_name=model.name,
-            model_version=str(model.version),
-            results=results,
-            timings=timings,
-        )
+            entry.timings = response.timings
+        return response
 
     async def caption(self, request: CaptionRequest) -> CaptionAnswer:
         """Begin to say what pictures show. Whatever can be refused is refused before this returns.
@@ -249,6 +231,24 @@ class InferenceService:
             ServingError: as ``infer``; Conflict, SessionNotFound.
         """
         return await self._generation.generate(request)
+
+    async def generate_images(self, request: ImageRequest) -> ImageAnswer:
+        """Begin to make pictures. Whatever can be refused is refused before this returns.
+
+        The caller iterates to the end or closes the answer: until then the request is in flight.
+
+        Raises:
+            NotSupported: the model does not make pictures.
+            ServingError: as ``infer``; InvalidInput names the field at fault.
+        """
+        return await self._images.generate(request)
+
+    async def critique(self, request: CritiqueRequest) -> CritiqueResponse:
+        """Ask a generator's discriminator whether pictures are real.
+
+        Raises as ``generate_images`` and ``classify``; NotSupported if there is none.
+        """
+        return await self._images.critique(request)
 
     async def create_session(self, request: SessionRequest) -> SessionInfo:
         """See ``TextSessions.create``."""

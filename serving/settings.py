@@ -63,6 +63,19 @@ class GenerationSettings(Config):
     a command line."""
 
 
+class ImageGenerationSettings(Config):
+    """Generated pictures: how much one request may ask for."""
+
+    max_images_http: int = Field(default=1024, ge=1)
+    """Pictures of one REST request, whose answer is written whole."""
+    max_images_grpc: int = Field(default=1_000_000, ge=1)
+    """Pictures of one gRPC request, whose answer is a stream."""
+    max_frames: int = Field(default=1024, ge=2)
+    """Pictures of one interpolation."""
+    max_picture_pixels: int = Field(default=16_777_216, ge=1)
+    """Width times height of one encoded picture: a sheet, a strip, all frames of an animation."""
+
+
 class ServerSettings(Config):
     """Serve a model repository on HTTP, gRPC and a metrics port."""
 
@@ -108,6 +121,8 @@ class ServerSettings(Config):
     """The gRPC port."""
     generation: GenerationSettings = GenerationSettings()
     """Text generation."""
+    image_generation: ImageGenerationSettings = ImageGenerationSettings()
+    """Generated pictures."""
 
     drain_delay_s: float = Field(default=0.0, ge=0)
     """After SIGTERM: how long to go on serving, not ready, so that load balancers notice; s."""

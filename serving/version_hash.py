@@ -3,9 +3,17 @@
 import hashlib
 from pathlib import Path
 
-from quartet.artifact import ENCODER_GOLDEN_FILE, GOLDEN_FILE, PREFILL_GOLDEN_FILE, RUN_FILE
+from quartet.artifact import (
+    CRITIC_GOLDEN_FILE,
+    ENCODER_GOLDEN_FILE,
+    GOLDEN_FILE,
+    PREFILL_GOLDEN_FILE,
+    RUN_FILE,
+)
 
-_NOT_HASHED = frozenset((GOLDEN_FILE, PREFILL_GOLDEN_FILE, ENCODER_GOLDEN_FILE, RUN_FILE))
+_NOT_HASHED = frozenset(
+    (GOLDEN_FILE, PREFILL_GOLDEN_FILE, ENCODER_GOLDEN_FILE, CRITIC_GOLDEN_FILE, RUN_FILE)
+)
 """Files that say something about the graphs and change nothing of what they compute."""
 
 

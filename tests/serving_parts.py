@@ -15,8 +15,9 @@ from serving.loaded_model import Engines
 from serving.metrics import Metrics
 from serving.providers import Device
 from serving.repository import ModelRepository
-from serving.service import InferenceService, ServiceParts
-from serving.settings import GenerationSettings
+from serving.service import InferenceService
+from serving.service_parts import ServiceParts
+from serving.settings import GenerationSettings, ImageGenerationSettings
 from serving.text_sessions import SessionParts, make_sessions
 from serving.types import DATATYPES, InferRequest, Tensor
 from serving.workers import WorkerPool
@@ -51,6 +52,7 @@ def running_service(
     engines: Engines | None = None,
     max_images: int = 1024,
     sessions: SessionParts | None = None,
+    images: ImageGenerationSettings | None = None,
 ) -> Iterator[tuple[InferenceService, ModelRepository, Metrics]]:
     """A service over the models of ``root``, which the caller loads. Needs a running loop."""
     engines = engines or make_engines()
@@ -67,6 +69,7 @@ def running_service(
                     max_images=max_images,
                     required_models=required,
                     sessions=sessions or make_sessions(),
+                    image_generation=images or ImageGenerationSettings(),
                 )
             ),
             repository,
