@@ -19,16 +19,18 @@ from serving.classification import classify_images
 from serving.errors import ServingError
 from serving.generation import Generation
 from serving.generation_types import GeneratedText, GenerateRequest
-from serving.image_generation import ImageGeneration, ImageGenerationParts
+from serving.image_generation import ImageGeneration, ImageGenerationParts, image_generator_of
 from serving.image_types import CritiqueRequest, CritiqueResponse, ImageAnswer, ImageRequest
 from serving.loaded_model import LoadedModel
 from serving.pb.inference import model_config_pb2 as pb
 from serving.pbtxt import PLATFORM
+from serving.picture_encoding import PictureEncoding
 from serving.picture_room import PictureRoom
 from serving.readiness import Readiness
 from serving.service_parts import ServiceParts
 from serving.session_types import SessionInfo, SessionRequest
 from serving.statistics import model_statistics
+from serving.tasks.image_generation import ImageGenerator
 from serving.tensor_inference import infer_tensors
 from serving.text_sessions import TextSessions
 from serving.token_scheduler import RowState
@@ -51,10 +53,10 @@ class InferenceService:
     def __init__(self, parts: ServiceParts) -> None:
         """Wire the parts together; nothing is loaded yet."""
         self._repository = parts.repository
-        self._image_limits = parts.image_limits
-        self._image_pool = parts.image_pool
+        self._image_limits = images = parts.image_limits
+        self._image_pool = pool = parts.image_pool
         self._readiness = Readiness(parts.repository, parts.required_models)
-        self._room = PictureRoom(parts.max_images)
+        self._room = room = PictureRoom(parts.max_images)
         self._accounting = Accounting(
             parts.metrics, log_requests=parts.log_requests, clock=parts.clock
         )
@@ -63,25 +65,16 @@ class InferenceService:
         self._captioning = Captioning(
             parts.repository,
             self._accounting,
-            CaptioningParts(
-                room=self._room,
-                pool=parts.image_pool,
-                images=parts.image_limits,
-                video=parts.video_limits,
-            ),
+            CaptioningParts(room=room, pool=pool, images=images, video=parts.video_limits),
         )
         self.image_settings = parts.image_generation
         """How many pictures a request may ask for."""
         self._images = ImageGeneration(
             parts.repository,
             self._accounting,
-            ImageGenerationParts(
-                settings=self.image_settings,
-                room=self._room,
-                pool=parts.image_pool,
-                images=parts.image_limits,
-            ),
+            ImageGenerationParts(settings=self.image_settings, room=room, pool=pool, images=images),
         )
+        self.picture_encoding = PictureEncoding(pool)
         parts.metrics.ready.set_function(lambda: float(self.ready()))
         parts.metrics.sessions.set_function(self._sessions.count)
 
@@ -249,6 +242,10 @@ class InferenceService:
         Raises as ``generate_images`` and ``classify``; NotSupported if there is none.
         """
         return await self._images.critique(request)
+
+    def image_generator(self, name: str, version: str = "") -> ImageGenerator:
+        """What makes a model's pictures. Raises NotSupported, or as ``ModelRepository.get``."""
+        return image_generator_of(self._repository.get(name, version))
 
     async def create_session(self, request: SessionRequest) -> SessionInfo:
         """See ``TextSessions.create``."""
