@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from serving.caption_types import CaptionAnswer, CaptionRequest, VideoRequest, VideoResponse
 from serving.errors import ServingError
 from serving.generation_types import GeneratedText, GenerateRequest
+from serving.image_types import CritiqueRequest, CritiqueResponse, ImageAnswer, ImageRequest
 from serving.pb.inference.model_config_pb2 import ModelConfig
 from serving.types import (
     ClassifyRequest,
@@ -80,6 +81,14 @@ class InferenceApi(Protocol):
 
     async def caption_video(self, request: VideoRequest) -> VideoResponse:
         """Say what each scene of a video shows; cancelling the wait stops the work."""
+        ...
+
+    async def generate_images(self, request: ImageRequest) -> ImageAnswer:
+        """Begin to make pictures. What can be refused is refused before this returns."""
+        ...
+
+    async def critique(self, request: CritiqueRequest) -> CritiqueResponse:
+        """Ask a generator's discriminator whether pictures are real."""
         ...
 
     def count_refused(self, protocol: str, error: ServingError) -> None:

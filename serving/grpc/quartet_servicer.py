@@ -22,6 +22,7 @@ from serving.grpc.caption_messages import (
     encode_video,
 )
 from serving.grpc.converters import PROTOCOL
+from serving.grpc.image_calls import EncodePicture, ImageCalls
 from serving.grpc.text_messages import (
     decode_generate,
     encode_finished,
@@ -39,8 +40,9 @@ RequestT = TypeVar("RequestT", CaptionRequest, GenerateRequest, VideoRequest)
 class QuartetServicer:
     """Answers the typed calls from an ``InferenceApi``."""
 
-    def __init__(self, service: InferenceApi) -> None:
+    def __init__(self, service: InferenceApi, encode_picture: EncodePicture) -> None:
         self._service = service
+        self._images = ImageCalls(service, encode_picture)
 
     def handler(self) -> Any:
         """The methods, for ``grpc.aio.Server.add_generic_rpc_handlers``."""
@@ -53,6 +55,10 @@ class QuartetServicer:
                 "Caption": unary(pb.CaptionRequest, self.caption, count),
                 "StreamCaption": unary_stream(pb.CaptionRequest, self.stream_caption, count),
                 "CaptionVideo": unary(pb.CaptionVideoRequest, self.caption_video, count),
+                "GenerateImages": unary_stream(
+                    pb.GenerateImagesRequest, self._images.generate, count
+                ),
+                "CritiqueImages": unary(pb.CritiqueImagesRequest, self._images.critique, count),
             },
         )
 

@@ -32,6 +32,7 @@ from serving.generation_types import (
     Usage,
 )
 from serving.grpc.server import GrpcServer
+from serving.image_types import CritiqueRequest, CritiqueResponse, ImageRequest
 from serving.pb.inference import open_inference_grpc_pb2 as pb
 from serving.pb.inference.model_config_pb2 import ModelConfig
 from serving.settings import GrpcSettings
@@ -48,6 +49,7 @@ from serving.types import (
     TensorSpec,
 )
 from tests.fake_captions import FakeCaptionAnswer, FakeCaptions
+from tests.fake_images import FakeImageAnswer, FakeImages, encode_picture
 
 TIMEOUT_S = 10.0
 
@@ -104,6 +106,18 @@ class WatchedCaptions(FakeCaptionAnswer):
         self._closed.set()
 
 
+class WatchedImages(FakeImageAnswer):
+    """Tells when it is closed."""
+
+    def __init__(self, request: ImageRequest, service: "FakeService") -> None:
+        super().__init__(request, service.images)
+        self._closed = service.cancelled
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._closed.set()
+
+
 class FakeService:
     """Model ``echo`` returns its inputs, ``double`` doubles them; ``wait`` answers when told.
 
@@ -118,6 +132,7 @@ class FakeService:
         self.classify_requests: list[ClassifyRequest] = []
         self.generate_requests: list[GenerateRequest] = []
         self.captions = FakeCaptions()
+        self.images = FakeImages()
         self.pieces = 0
         """Made so far, by all answers of several pieces."""
         self.in_work = 0
@@ -273,6 +288,18 @@ class FakeService:
             raise self.error
         return await self.captions.caption_video(request)
 
+    async def generate_images(self, request: ImageRequest) -> FakeImageAnswer:
+        if self.error is not None:
+            raise self.error
+        answer = WatchedImages(request, self)
+        self.images.answers.append(answer)
+        return answer
+
+    async def critique(self, request: CritiqueRequest) -> CritiqueResponse:
+        if self.error is not None:
+            raise self.error
+        return await self.images.critique(request)
+
     async def _wait(self) -> None:
         self.entered.set()
         try:
@@ -289,7 +316,7 @@ class RunningServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._server = GrpcServer(service, settings)
+        self._server = GrpcServer(service, settings, encode_picture)
         self.address = f"127.0.0.1:{self.call(self._server.start('127.0.0.1', 0))}"
 
     def call(self, coroutine: Any) -> Any:

@@ -17,6 +17,7 @@ from quartet.config import ConfigError
 from serving.grpc.server import GrpcServer, channel_options
 from serving.pb.inference import open_inference_grpc_pb2 as pb
 from serving.settings import GrpcSettings
+from tests.fake_images import encode_picture
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 Message = Callable[[str], bytes]
@@ -103,7 +104,7 @@ def test_stop_cancels_calls_in_flight_when_the_grace_is_over(
 async def test_start_names_the_address_when_the_port_is_taken(server: Any, service: Any) -> None:
     port = int(server.address.rpartition(":")[2])
     with pytest.raises(ConfigError, match=rf"gRPC cannot listen on 127\.0\.0\.1:{port}"):
-        await GrpcServer(service, GrpcSettings()).start("127.0.0.1", port)
+        await GrpcServer(service, GrpcSettings(), encode_picture).start("127.0.0.1", port)
 
 
 def test_reflection_describes_every_service(channel: Any) -> None:
