@@ -4,26 +4,23 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from training.averaging import make_average
 from training.checkpoint import CheckpointError, load_checkpoint
-from training.data.batches import epoch_order, rank_slice, steps_per_epoch
 from training.data.tiny_imagenet import TinyImageNet, load_tiny_imagenet
 from training.encoder.config import EncoderConfig
 from training.nn.losses import make_loss
-from training.nn.schedules import StepPlan
 from training.rundir import RunDirectory, read_run
 from training.runtime import Runtime
-from training.seeding import Stream, make_generator, seed_modules
-from training.task import Family, Monitor, Task
-from training.updater import Updater
+from training.seeding import Stream, seed_modules
+from training.task import Family, Monitor
 from training.vision.classifier import EncoderClassifier
+from training.vision.photo_task import PhotoTask
 from training.vision.resnet import ResidualEncoder
-from training.vision.views import draw_crops, draw_jitter, plain_views, random_views
+from training.vision.views import plain_views
 
 
 def load_trained(run_dir: Path) -> tuple[EncoderConfig, EncoderClassifier]:
@@ -46,45 +43,20 @@ def load_trained(run_dir: Path) -> tuple[EncoderConfig, EncoderClassifier]:
     return config, model.eval()
 
 
-class EncoderTask(Task):
+class EncoderTask(PhotoTask[EncoderConfig, EncoderClassifier]):
     """Trains one classifier; accuracy on the validation split decides."""
 
     monitor = Monitor("accuracy", "max")
 
     def __init__(self, config: EncoderConfig, data: TinyImageNet, runtime: Runtime) -> None:
-        self._config = config
-        self._runtime = runtime
-        self._data = data
-        batch_size, group = config.data.batch_size, runtime.group
-        self.plan = StepPlan(steps_per_epoch(len(data.train), batch_size), config.run.epochs)
-        self._slice = rank_slice(batch_size, group.rank, group.size)
         seed_modules(config.run.seed, Stream.INIT)
         encoder = ResidualEncoder(config.model.channels, config.model.blocks)
         model = EncoderClassifier(
             encoder, encoder.channels, len(data.classes), config.regularisation.dropout
         )
-        self._model = cast(EncoderClassifier, runtime.place(model))
-        self._average = make_average(self._model, config.regularisation.ema_decay)
+        super().__init__(config, model, len(data.train), runtime)
+        self._data = data
         self._loss = make_loss(config.loss)
-        self._updater = Updater([self._model], config, self.plan, runtime)
-        self._order: tuple[int, Tensor] | None = None
-
-    def modules(self) -> Mapping[str, nn.Module]:
-        """The model, and its running mean where there is one."""
-        average = {"average": self._average} if self._average is not None else {}
-        return {"model": self._model, **average}
-
-    def updaters(self) -> Mapping[str, Updater]:
-        """The model's one updater."""
-        return {"model": self._updater}
-
-    def best_model(self) -> nn.Module:
-        """The running mean of the model where there is one, else the model."""
-        return self._model if self._average is None else self._average.module
-
-    def rows_per_step(self) -> int:
-        """Rows of the joint batch."""
-        return self._config.data.batch_size
 
     def facts(self) -> Mapping[str, Any]:
         """Checksum of the data, pictures left out, sizes of splits and model."""
@@ -100,14 +72,14 @@ class EncoderTask(Task):
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """One update on this process's slice of batch ``step``."""
-        images, labels = self._batch(step)
+        rows, split = self.batch_rows(step), self._data.train
+        images, labels = self.views(step, split.images[rows], self._config.data), split.labels[rows]
+        labels = labels.to(self._runtime.device)
         self._model.train()
         with self._runtime.autocast():
             scores = self._model(images)
         loss = self._loss(scores.float(), labels)
-        norm = self._updater.step(loss)
-        if self._average is not None:
-            self._average.update_parameters(self._model)
+        norm = self.update(loss)
         correct = (scores.detach().argmax(dim=1) == labels).float().mean()
         return {"loss": loss.detach(), "accuracy": correct, "gradient_norm": norm}
 
@@ -126,7 +98,7 @@ class EncoderTask(Task):
         for pictures, classes in zip(*batches, strict=True):
             labels = classes.to(device)
             with self._runtime.autocast():
-                views = self._format(plain_views(pictures.to(device), data.validation_side))
+                views = self.in_format(plain_views(pictures.to(device), data.validation_side))
                 scores = model(views).float()
             hits = scores.topk(min(5, scores.shape[1])).indices == labels.unsqueeze(1)
             sums[0] += self._loss(scores, labels) * len(labels)
@@ -134,27 +106,6 @@ class EncoderTask(Task):
             sums[2] += hits.any(dim=1).sum()
         loss, accuracy, top5 = (group.sum(sums) / len(split)).tolist()
         return {"loss": loss, "accuracy": accuracy, "top5_accuracy": top5}
-
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Views and labels of this process at ``step``."""
-        data, seed = self._config.data, self._config.run.seed
-        epoch, index = divmod(step, self.plan.steps_per_epoch)
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, epoch_order(seed, epoch, len(self._data.train)))
-        joint = self._order[1][index * data.batch_size : (index + 1) * data.batch_size]
-        rows, device = joint[self._slice], self._runtime.device
-        generator = make_generator(seed, Stream.AUGMENT, step)
-        maps = draw_crops(data.crop, data.batch_size, generator)[self._slice]
-        jitter = draw_jitter(data.crop, data.batch_size, generator)[self._slice]
-        side = data.sides[epoch * len(data.sides) // self.plan.epochs]
-        images = self._data.train.images[rows].to(device)
-        views = random_views(images, maps, jitter, side)
-        return self._format(views), self._data.train.labels[rows].to(device)
-
-    def _format(self, images: Tensor) -> Tensor:
-        if self._config.precision.channels_last:
-            return images.contiguous(memory_format=torch.channels_last)
-        return images
 
 
 class EncoderFamily(Family[EncoderConfig]):

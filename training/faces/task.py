@@ -16,10 +16,10 @@ from training.faces.config import FacesConfig
 from training.faces.model import AGES, FaceAttributes, expected_age
 from training.rundir import RunDirectory, read_run
 from training.runtime import Runtime
-from training.seeding import Stream, make_generator, seed_modules
-from training.single_task import SingleModelTask
+from training.seeding import Stream, seed_modules
 from training.task import Family, Monitor
-from training.vision.views import draw_crops, draw_jitter, plain_views, random_views
+from training.vision.photo_task import PhotoTask
+from training.vision.views import plain_views
 
 
 def load_trained(run_dir: Path) -> tuple[FacesConfig, FaceAttributes]:
@@ -39,7 +39,7 @@ def load_trained(run_dir: Path) -> tuple[FacesConfig, FaceAttributes]:
     return config, model.eval()
 
 
-class FacesTask(SingleModelTask[FacesConfig, FaceAttributes]):
+class FacesTask(PhotoTask[FacesConfig, FaceAttributes]):
     """Trains one network for both labels; the mean error of the age decides."""
 
     monitor = Monitor("age_error_years", "min")
@@ -68,7 +68,7 @@ class FacesTask(SingleModelTask[FacesConfig, FaceAttributes]):
         ages, female = split.ages[rows].to(device), split.female[rows].to(device)
         self._model.train()
         with self._runtime.autocast():
-            gender, bins = self._model(self._views(step, rows))
+            gender, bins = self._model(self.views(step, split.images[rows], config.data))
         gender_loss = functional.binary_cross_entropy_with_logits(gender, female.float())
         age_loss = functional.cross_entropy(bins, ages.clamp(max=AGES - 1))
         error = (expected_age(bins) - ages).abs().mean()
@@ -96,17 +96,6 @@ class FacesTask(SingleModelTask[FacesConfig, FaceAttributes]):
             sums[1] += (expected_age(bins) - split.ages[rows].to(device)).abs().sum()
         accuracy, error = (group.sum(sums) / len(split)).tolist()
         return {"gender_accuracy": accuracy, "age_error_years": error}
-
-    def _views(self, step: int, rows: Tensor) -> Tensor:
-        """Random views of training ``rows``."""
-        data, split = self._config.data, self._data.train
-        generator = make_generator(self._config.run.seed, Stream.AUGMENT, step)
-        maps = draw_crops(data.crop, data.batch_size, generator)[self._slice]
-        jitter = draw_jitter(data.crop, data.batch_size, generator)[self._slice]
-        epoch = step // self.plan.steps_per_epoch
-        side = data.sides[epoch * len(data.sides) // self.plan.epochs]
-        images = split.images[rows].to(self._runtime.device)
-        return self.in_format(random_views(images, maps, jitter, side))
 
 
 def attributes_of(split: Split, model: FaceAttributes, side: int) -> tuple[Tensor, Tensor]:

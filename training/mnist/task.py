@@ -9,21 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.averaging import make_average
 from training.checkpoint import CheckpointError, load_checkpoint
 from training.data.augment import draw_affine
-from training.data.batches import epoch_order, rank_slice, steps_per_epoch
 from training.data.mnist import Mnist, load_mnist
 from training.mnist.config import MnistConfig
 from training.mnist.data import prepare
 from training.mnist.model import build_model
 from training.nn.losses import make_loss
-from training.nn.schedules import StepPlan
 from training.rundir import RunDirectory, read_run
 from training.runtime import Runtime
 from training.seeding import Stream, make_generator, seed_modules
-from training.task import Family, Monitor, Task
-from training.updater import Updater
+from training.single_task import SingleModelTask
+from training.task import Family, Monitor
 
 
 def load_trained(run_dir: Path) -> tuple[MnistConfig, nn.Module]:
@@ -43,43 +40,18 @@ def load_trained(run_dir: Path) -> tuple[MnistConfig, nn.Module]:
     return config, model.eval()
 
 
-class MnistTask(Task):
+class MnistTask(SingleModelTask[MnistConfig, nn.Module]):
     """Trains one classifier with one optimiser; accuracy on the validation split decides."""
 
     monitor = Monitor("accuracy", "max")
 
     def __init__(self, config: MnistConfig, data: Mnist, runtime: Runtime) -> None:
-        self._config = config
-        self._runtime = runtime
+        seed_modules(config.run.seed, Stream.INIT)
+        super().__init__(config, build_model(config), len(data.train), runtime)
         self._checksums = dict(data.checksums)
         self._train = data.train.to(runtime.device)
         self._validation = data.validation.to(runtime.device)
-        batch_size, group = config.data.batch_size, runtime.group
-        self.plan = StepPlan(steps_per_epoch(len(data.train), batch_size), config.run.epochs)
-        self._slice = rank_slice(batch_size, group.rank, group.size)
-        seed_modules(config.run.seed, Stream.INIT)
-        self._model = runtime.place(build_model(config))
-        self._average = make_average(self._model, config.regularisation.ema_decay)
         self._loss = make_loss(config.loss)
-        self._updater = Updater([self._model], config, self.plan, runtime)
-        self._order: tuple[int, Tensor] | None = None
-
-    def modules(self) -> Mapping[str, nn.Module]:
-        """The model, and its running mean where there is one."""
-        average = {"average": self._average} if self._average is not None else {}
-        return {"model": self._model, **average}
-
-    def updaters(self) -> Mapping[str, Updater]:
-        """The model's one updater."""
-        return {"model": self._updater}
-
-    def best_model(self) -> nn.Module:
-        """The running mean of the model where there is one, else the model."""
-        return self._model if self._average is None else self._average.module
-
-    def rows_per_step(self) -> int:
-        """Rows of the joint batch."""
-        return self._config.data.batch_size
 
     def facts(self) -> Mapping[str, Any]:
         """Checksums of the data, sizes of splits and model."""
@@ -97,9 +69,7 @@ class MnistTask(Task):
         with self._runtime.autocast():
             scores = self._model(images)
         loss = self._loss(scores.float(), labels)
-        norm = self._updater.step(loss)
-        if self._average is not None:
-            self._average.update_parameters(self._model)
+        norm = self.update(loss)
         correct = (scores.detach().argmax(dim=1) == labels).float().mean()
         return {"loss": loss.detach(), "accuracy": correct, "gradient_norm": norm}
 
@@ -114,7 +84,7 @@ class MnistTask(Task):
         batches = (torch.split(pictures, size), torch.split(digits, size))
         for images, labels in zip(*batches, strict=True):
             with self._runtime.autocast():
-                scores = model(self._format(prepare(images))).float()
+                scores = model(self.in_format(prepare(images))).float()
             sums[0] += self._loss(scores, labels) * len(labels)
             sums[1] += (scores.argmax(dim=1) == labels).sum()
         loss, accuracy = (group.sum(sums) / len(self._validation)).tolist()
@@ -122,22 +92,13 @@ class MnistTask(Task):
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Pictures and labels of this process at ``step``, distorted."""
-        data, seed = self._config.data, self._config.run.seed
-        epoch, index = divmod(step, self.plan.steps_per_epoch)
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, epoch_order(seed, epoch, len(self._train)))
-        joint = self._order[1][index * data.batch_size : (index + 1) * data.batch_size]
-        rows = joint[self._slice].to(self._runtime.device)
+        data = self._config.data
+        rows = self.batch_rows(step).to(self._runtime.device)
         maps = None
         if data.augmentation.enabled:
-            generator = make_generator(seed, Stream.AUGMENT, step)
+            generator = make_generator(self._config.run.seed, Stream.AUGMENT, step)
             maps = draw_affine(data.augmentation, data.batch_size, generator)[self._slice]
-        return self._format(prepare(self._train.images[rows], maps)), self._train.labels[rows]
-
-    def _format(self, images: Tensor) -> Tensor:
-        if self._config.precision.channels_last:
-            return images.contiguous(memory_format=torch.channels_last)
-        return images
+        return self.in_format(prepare(self._train.images[rows], maps)), self._train.labels[rows]
 
 
 class MnistFamily(Family[MnistConfig]):

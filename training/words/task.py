@@ -10,19 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.averaging import make_average
 from training.checkpoint import CheckpointError, load_checkpoint
-from training.data.batches import epoch_order, rank_slice, steps_per_epoch
 from training.data.captioned_images import CaptionedImages, load_captioned_images
-from training.nn.schedules import StepPlan
 from training.rundir import RunDirectory, read_run
 from training.runtime import Runtime
-from training.seeding import Stream, make_generator, seed_modules
-from training.task import Family, Monitor, Task
-from training.updater import Updater
+from training.seeding import Stream, seed_modules
+from training.task import Family, Monitor
 from training.vision.classifier import EncoderClassifier
+from training.vision.photo_task import PhotoTask
 from training.vision.pretrained import load_encoder, make_encoder
-from training.vision.views import draw_crops, draw_jitter, plain_views, random_views
+from training.vision.views import plain_views
 from training.words.config import WordsConfig
 from training.words.targets import choose_words, mean_average_precision, word_targets
 
@@ -47,21 +44,17 @@ def load_trained(run_dir: Path) -> tuple[WordsConfig, EncoderClassifier]:
     return config, model.eval()
 
 
-class WordsTask(Task):
+class WordsTask(PhotoTask[WordsConfig, EncoderClassifier]):
     """Trains encoder and classifier with one optimiser; mean average precision decides."""
 
     monitor = Monitor("mean_average_precision", "max")
 
     def __init__(self, config: WordsConfig, images: CaptionedImages, runtime: Runtime) -> None:
-        self._config = config
-        self._runtime = runtime
+        data = config.data
         self._images = images
-        data, group = config.data, runtime.group
         self._words = choose_words(images.train.captions, data.words)
         self._targets = word_targets(images.train.captions, self._words, data.agreement)
         self._shown = word_targets(images.validation.captions, self._words, data.agreement)
-        self.plan = StepPlan(steps_per_epoch(len(images.train), data.batch_size), config.run.epochs)
-        self._slice = rank_slice(data.batch_size, group.rank, group.size)
         seed_modules(config.run.seed, Stream.INIT)
         source = load_encoder(config.encoder, config.model)
         self._source = source.facts
@@ -69,27 +62,7 @@ class WordsTask(Task):
             source.encoder, source.channels, len(self._words), config.regularisation.dropout
         )
         _start_at_base_rates(cast(nn.Linear, model.classifier[1]), self._targets)
-        self._model = cast(EncoderClassifier, runtime.place(model))
-        self._average = make_average(self._model, config.regularisation.ema_decay)
-        self._updater = Updater([self._model], config, self.plan, runtime)
-        self._order: tuple[int, Tensor] | None = None
-
-    def modules(self) -> Mapping[str, nn.Module]:
-        """The model, and its running mean where there is one."""
-        average = {"average": self._average} if self._average is not None else {}
-        return {"model": self._model, **average}
-
-    def updaters(self) -> Mapping[str, Updater]:
-        """The model's one updater."""
-        return {"model": self._updater}
-
-    def best_model(self) -> nn.Module:
-        """The running mean of the model where there is one, else the model."""
-        return self._model if self._average is None else self._average.module
-
-    def rows_per_step(self) -> int:
-        """Pictures of the joint batch."""
-        return self._config.data.batch_size
+        super().__init__(config, model, len(images.train), runtime)
 
     def facts(self) -> Mapping[str, Any]:
         """Checksum of the data, what was left out of it, where the encoder came from, the words."""
@@ -106,14 +79,14 @@ class WordsTask(Task):
 
     def train_step(self, step: int) -> Mapping[str, Tensor]:
         """One update on this process's slice of batch ``step``."""
-        images, targets = self._batch(step)
+        rows = self.batch_rows(step)
+        images = self.views(step, self._images.train.images[rows], self._config.data)
+        targets = self._targets[rows].to(self._runtime.device)
         self._model.train()
         with self._runtime.autocast():
             scores = self._model(images)
         loss = functional.binary_cross_entropy_with_logits(scores.float(), targets)
-        norm = self._updater.step(loss)
-        if self._average is not None:
-            self._average.update_parameters(self._model)
+        norm = self.update(loss)
         return {"loss": loss.detach(), "gradient_norm": norm}
 
     @torch.inference_mode()
@@ -124,33 +97,11 @@ class WordsTask(Task):
         for pictures in torch.split(self._images.validation.images, data.validation_batch_size):
             views = plain_views(pictures.to(self._runtime.device), data.validation_side)
             with self._runtime.autocast():
-                scores.append(model(self._format(views)).float().cpu())
+                scores.append(model(self.in_format(views)).float().cpu())
         joint = torch.cat(scores)
         loss = functional.binary_cross_entropy_with_logits(joint, self._shown)
         precision = mean_average_precision(joint, self._shown >= 1)
         return {"loss": float(loss), "mean_average_precision": precision}
-
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Views and targets of this process at ``step``."""
-        data, seed = self._config.data, self._config.run.seed
-        epoch, index = divmod(step, self.plan.steps_per_epoch)
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, epoch_order(seed, epoch, len(self._images.train)))
-        joint = self._order[1][index * data.batch_size : (index + 1) * data.batch_size]
-        rows, device = joint[self._slice], self._runtime.device
-        generator = make_generator(seed, Stream.AUGMENT, step)
-        maps = draw_crops(data.crop, data.batch_size, generator)[self._slice]
-        jitter = draw_jitter(data.crop, data.batch_size, generator)[self._slice]
-        side = data.sides[epoch * len(data.sides) // self.plan.epochs]
-        images = self._images.train.images[rows].to(device)
-        return self._format(random_views(images, maps, jitter, side)), self._targets[rows].to(
-            device
-        )
-
-    def _format(self, images: Tensor) -> Tensor:
-        if self._config.precision.channels_last:
-            return images.contiguous(memory_format=torch.channels_last)
-        return images
 
 
 def _start_at_base_rates(layer: nn.Linear, targets: Tensor) -> None:
