@@ -25,6 +25,8 @@ from serving.rest.http import (
     error_reply,
     header,
 )
+from serving.rest.image_models import image_models_router
+from serving.rest.images_response import TOLD_HEADERS
 from serving.rest.models_routes import models_router
 from serving.rest.openapi import document_hot_routes
 from serving.rest.sessions import sessions_router
@@ -55,9 +57,12 @@ class RestApp:
             self._serve = CORSMiddleware(
                 self._route,
                 allow_origins=cors_origins,
-                allow_methods=("GET", "POST", "DELETE"),
+                allow_methods=("GET", "HEAD", "POST", "DELETE"),
                 allow_headers=("*",),
-                expose_headers=(HEADER, "retry-after", JSON_LENGTH_HEADER.decode()),
+                expose_headers=(
+                    *(HEADER, "retry-after", "etag", JSON_LENGTH_HEADER.decode()),
+                    *TOLD_HEADERS,
+                ),
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,6 +104,7 @@ def build_fastapi(service: InferenceService, metrics: Metrics, *, max_body_bytes
     )
     app.include_router(v2_router(service))
     app.include_router(models_router(service))
+    app.include_router(image_models_router(service))
     app.include_router(sessions_router(service, max_body_bytes=max_body_bytes))
 
     @app.get("/metrics", tags=["operations"], response_class=Response)

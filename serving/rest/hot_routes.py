@@ -1,8 +1,6 @@
 """The routes that carry tensors, pictures and text, as bare ASGI handlers."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -33,6 +31,7 @@ from serving.rest.http import (
     send_reply,
     unless_client_leaves,
 )
+from serving.rest.image_routes import ImageRoutes
 from serving.rest.infer_codec import (
     InferCall,
     check_answer_form,
@@ -40,6 +39,7 @@ from serving.rest.infer_codec import (
     parse_raw_infer,
     render_infer,
 )
+from serving.rest.routes import Handler, Route, Target, is_version
 from serving.rest.sse import EventStream, event, send_events
 from serving.service import InferenceService
 from serving.types import ClassifyRequest, InferRequest, InferResponse
@@ -49,34 +49,12 @@ JSON_LENGTH_HEADER = b"inference-header-content-length"
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a URL names."""
-
-    model: str = ""
-    version: str = ""
-    session: str = ""
-
-
-Handler = Callable[[Scope, Receive, Target, str], Awaitable[Reply | EventStream[Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How one request is served."""
-
-    handler: Handler
-    target: Target
-    error_reply: Callable[[ServingError, str], Reply] = error_reply
-    """Writes an error, given the request id."""
-
-
 class HotRoutes:
-    """Finds and serves them. All take POST alone.
+    """Finds and serves them. All but pictures take POST alone.
 
     ``/v2/models/{m}[/versions/{v}]/infer``, ``generate`` and ``generate_stream``;
     ``/v1/classify/{m}[/versions/{v}]`` and ``/v1/captions/{m}[/versions/{v}]``;
-    ``/v1/completions`` and ``/v1/sessions/{s}/completions``.
+    ``/v1/completions`` and ``/v1/sessions/{s}/completions``; those of ``ImageRoutes``.
     """
 
     def __init__(self, service: InferenceService, *, max_body_bytes: int) -> None:
@@ -84,6 +62,7 @@ class HotRoutes:
         self._max_body_bytes = max_body_bytes
         self._completions = Completions(service, max_body_bytes=max_body_bytes)
         self._captions = Captions(service, max_body_bytes=max_body_bytes)
+        self._images = ImageRoutes(service, max_body_bytes=max_body_bytes)
         self._of_models: dict[str, Handler] = {
             "infer": self._infer,
             "generate": self._generate,
@@ -93,19 +72,21 @@ class HotRoutes:
     def find(self, scope: Scope) -> Route | None:
         """The route of this path, or None if the rest of the application has it."""
         match scope["path"].split("/"):
+            case ["", "v1", "images", *rest]:
+                return self._images.find(rest)
             case ["", "v2", "models", model, verb] if verb in self._of_models:
                 return Route(self._of_models[verb], Target(model))
             case ["", "v2", "models", model, "versions", version, verb] if (
-                verb in self._of_models and _is_number(version)
+                verb in self._of_models and is_version(version)
             ):
                 return Route(self._of_models[verb], Target(model, version))
             case ["", "v1", "classify", model]:
                 return Route(self._classify, Target(model))
-            case ["", "v1", "classify", model, "versions", version] if _is_number(version):
+            case ["", "v1", "classify", model, "versions", version] if is_version(version):
                 return Route(self._classify, Target(model, version))
             case ["", "v1", "captions", model]:
                 return Route(self._caption, Target(model))
-            case ["", "v1", "captions", model, "versions", version] if _is_number(version):
+            case ["", "v1", "captions", model, "versions", version] if is_version(version):
                 return Route(self._caption, Target(model, version))
             case ["", "v1", "completions"]:
                 return Route(self._complete, Target(), api_error_reply)
@@ -118,8 +99,8 @@ class HotRoutes:
         rid = request_id(header(scope, HEADER.encode()))
         extra = {"request_id": rid, "model": route.target.model}
         try:
-            if scope["method"] != "POST":
-                raise MethodNotAllowed("POST")
+            if scope["method"] not in route.methods:
+                raise MethodNotAllowed(", ".join(route.methods))
             answer = await route.handler(scope, receive, route.target, rid)
             if isinstance(answer, EventStream):
                 await unless_client_leaves(receive, send_events(send, answer, rid))
@@ -214,10 +195,6 @@ class HotRoutes:
         )
         response = await unless_client_leaves(receive, self._service.classify(request))
         return Reply(render_classify(response, many=parsed.many))
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
 
 
 def _json_length(value: str | None, body_length: int) -> int | None:

@@ -30,6 +30,7 @@ ResultT = TypeVar("ResultT")
 
 JSON_TYPE = b"application/json"
 BINARY_TYPE = b"application/octet-stream"
+NOT_MODIFIED = 304
 
 COMPRESS_FROM_BYTES = 512
 """Smaller answers gain nothing from compression."""
@@ -52,6 +53,8 @@ class Reply:
     status: int = 200
     content_type: bytes = JSON_TYPE
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    compressible: bool = True
+    """False: the body goes out as it is. Its validator names these very bytes, or it is dense."""
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -129,7 +132,8 @@ async def compress(reply: Reply, accept: str | None) -> Reply:
     Pictures are compressed already.
     """
     is_picture = reply.content_type.startswith(b"image/")
-    if accept is None or is_picture or len(reply.body) < COMPRESS_FROM_BYTES:
+    fit = reply.compressible and not is_picture and len(reply.body) >= COMPRESS_FROM_BYTES
+    if accept is None or not fit:
         return reply
     encoding = preferred_encoding(accept)
     if encoding == "identity":
@@ -183,13 +187,16 @@ def error_reply(error: ServingError, request_id: str) -> Reply:
 
 
 async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
-    """Send ``reply`` with its length and the request id."""
-    headers = [
-        (b"content-type", reply.content_type),
-        (b"content-length", b"%d" % len(reply.body)),
-        (b"x-request-id", request_id.encode("latin-1")),
-        *reply.headers,
-    ]
+    """Send ``reply`` with its length and the request id.
+
+    To HEAD the server below sends the head alone.
+    """
+    headers = [(b"x-request-id", request_id.encode("latin-1")), *reply.headers]
+    if reply.status != NOT_MODIFIED:  # whose length would be taken for that of the whole answer
+        headers[:0] = [
+            (b"content-type", reply.content_type),
+            (b"content-length", b"%d" % len(reply.body)),
+        ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
 
