@@ -35,7 +35,7 @@ from quartet.generation import (
 from training.caption.config import CaptionModelConfig, DecoderName
 from training.caption.conversion import rules_of, weights_of
 from training.caption.decoding import BeamSettings, beam_rules, caption_pictures
-from training.caption.drawings import draw_pictures
+from training.vision.drawings import draw_pictures
 from training.caption.encoder_graph import encoder_graph, grid_of, output_names
 from training.caption.graph_search import CaptionGraphs
 from training.caption.graphs.build import build_graphs

@@ -72,7 +72,7 @@ _DATA = """\
 Flickr8k (M. Hodosh, P. Young, J. Hockenmaier, "Framing Image Description as a Ranking Task", JAIR
 47, 2013): 8,000 photographs with five captions each, 6,000 to train, 1,000 to choose, 1,000 for the
 test. No picture or caption of it is part of this folder; the pictures in the golden files are drawn
-by `training.caption.drawings`."""
+by `training.vision.drawings`."""
 _OTHER_DATA = """\
 Photographs with captions of the trainer's own; a checksum stands in each version's `run.json`."""
 _TERMS = (

@@ -25,7 +25,7 @@ from training.caption import card
 from training.caption.cider import CiderD
 from training.caption.conversion import HIDDEN, rules_of, weights_of
 from training.caption.decoding import BeamSettings, beam_rules, caption_pictures, words_of
-from training.caption.drawings import Pixels, draw_pictures
+from training.vision.drawings import Pixels, draw_pictures
 from training.caption.encoder_graph import encoder_graph, grid_of
 from training.caption.forms import (
     ENCODER_GOLDEN,

@@ -16,7 +16,7 @@ from quartet.artifact import (
 )
 from training.caption.conversion import rules_of
 from training.caption.decoding import BeamSettings
-from training.caption.drawings import Pixels
+from training.vision.drawings import Pixels
 from training.caption.goldens import Search, make_caption_golden
 from training.caption.graph_search import CaptionGraphs
 from training.caption.graphs.network import IMAGE

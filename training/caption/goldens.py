@@ -14,7 +14,7 @@ from quartet.artifact import CaptionGolden
 from quartet.beam_search import Hypothesis
 from quartet.generation import TOP_LOG_PROBABILITIES
 from training.caption.decoding import BeamSettings, beam_rules
-from training.caption.drawings import Pixels
+from training.vision.drawings import Pixels
 from training.caption.graph_search import CaptionGraphs
 from training.export.errors import ExportError
 from training.export.golden import HEADROOM

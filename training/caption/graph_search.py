@@ -15,7 +15,7 @@ from quartet.generation import (
     TOP_TOKENS,
     UNIFORM,
 )
-from training.caption.drawings import Pixels
+from training.vision.drawings import Pixels
 from training.caption.graphs.network import IMAGE
 from training.export.predict import Predict, row_count, take_rows
 from training.graphs.reference import neutral_controls

@@ -10,7 +10,7 @@ from quartet.beam_search import Hypothesis
 from quartet.generation import TOP_LOG_PROBABILITIES, TOP_TOKENS
 from tests.caption_models import VOCABULARY
 from training.caption.decoding import BeamSettings, beam_rules
-from training.caption.drawings import Pixels, draw_pictures
+from training.vision.drawings import Pixels, draw_pictures
 from training.caption.goldens import PICTURES, make_caption_golden
 from training.caption.graph_search import CaptionGraphs
 from training.export.errors import ExportError
