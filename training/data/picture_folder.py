@@ -16,6 +16,8 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 """Of files taken for pictures, in lower case."""
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in brightness (ITU-R BT.601)."""
+_AT_ONCE = 1000
+"""Pictures made grey at a time, for in between they take twelve times as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,23 @@ class PictureFolder:
 def load_picture_folder(source: Path, side: int, channels: int) -> PictureFolder:
     """Read ``source``, each picture cut to nothing but squeezed to ``side`` x ``side`` pixels.
 
-    Raises DataError: neither a folder nor a zip file, or without a picture that can be decoded.
+    Raises DataError: neither a folder nor a zip file, damaged, or without a picture that can be
+    decoded.
     """
+    try:
+        return _read(source, side, channels)
+    except (zipfile.BadZipFile, DataError) as error:
+        raise DataError(f"{source}: {error}") from error
+
+
+def _read(source: Path, side: int, channels: int) -> PictureFolder:
     if source.is_dir():
         files = sorted(p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file())
         listing = "".join(f"{n} {(source / n).stat().st_size}\n" for n in files)
         checksum = hashlib.sha256(listing.encode()).hexdigest()
         return _load(files, lambda name: (source / name).read_bytes(), side, channels, checksum)
     if not zipfile.is_zipfile(source):
-        raise DataError(f"{source}: expected a folder or a zip file of pictures")
+        raise DataError("expected a folder or a zip file of pictures")
     checksum = hashlib.sha256(source.read_bytes()).hexdigest()
     with zipfile.ZipFile(source) as opened:
         return _load(sorted(opened.namelist()), opened.read, side, channels, checksum)
@@ -67,8 +77,13 @@ def _load(
     classes = tuple(sorted(set(folders)))
     labels = torch.tensor([classes.index(folder) for folder in folders])
     if channels == 1:
-        luma = torch.tensor(_LUMA).view(3, 1, 1)
-        images = (images * luma).sum(1, keepdim=True).round().to(torch.uint8)
+        images = torch.cat([_grey(part) for part in torch.split(images, _AT_ONCE)])
     return PictureFolder(
         kept, images, classes if len(classes) > 1 else (), labels, checksum, len(faults)
     )
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Brightness uint8 [N, 1, H, W] of uint8 [N, 3, H, W]."""
+    luma = torch.tensor(_LUMA).view(3, 1, 1)
+    return (images * luma).sum(1, keepdim=True).round().to(torch.uint8)

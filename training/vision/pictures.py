@@ -28,7 +28,8 @@ def decode_pictures(
     faults = {n: d for n, d in zip(names, decoded, strict=True) if isinstance(d, str)}
     arrays = [d for d in decoded if not isinstance(d, str)]
     if not arrays:
-        raise DataError(f"none of {len(names)} pictures could be decoded: {faults}")
+        name, fault = next(iter(faults.items()), ("", "there are none"))
+        raise DataError(f"none of {len(names)} pictures could be decoded; {name}: {fault}")
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous(), faults
 
 
