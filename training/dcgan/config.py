@@ -105,11 +105,13 @@ class DcganConfig(TrainingConfig):
         return "/".join(Path(path).parts[-2:]) if Path(path).is_absolute() else path
 
     @model_validator(mode="after")
-    def _check(self) -> "DcganConfig":
+    def _check_pictures(self) -> "DcganConfig":
         if self.data.augmentation.enabled:
             raise ValueError(
                 "data.augmentation: dcgan has adversarial.augment; its values must be 0"
             )
+        if self.data.flip and self.dataset == "mnist":
+            raise ValueError("data.flip: mirrored digits are no digits; set it to false")
         base = self.model.side
         while base > 7 and base % 2 == 0:
             base //= 2
@@ -117,6 +119,21 @@ class DcganConfig(TrainingConfig):
             raise ValueError(
                 f"model.side: expected 4, 5, 6 or 7 times a power of two, got {self.model.side}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_what_has_no_effect(self) -> "DcganConfig":
         if self.adversarial.objective == "hinge" and self.adversarial.real_label != 1.0:
             raise ValueError("adversarial.real_label: hinge has no labels; set it to 1")
+        if self.loss.name != "cross_entropy" or self.loss.label_smoothing:
+            raise ValueError(
+                "loss: dcgan has adversarial.objective and adversarial.real_label instead"
+            )
+        if self.regularisation.dropout:
+            raise ValueError("regularisation.dropout: dcgan has none; set it to 0")
+        if self.regularisation.early_stopping_epochs:
+            raise ValueError(
+                "regularisation.early_stopping_epochs: no number says which epoch is best; set it "
+                "to 0"
+            )
         return self

@@ -88,9 +88,9 @@ def _want_channels(config: DcganConfig, channels: int) -> None:
 def _digits(config: DcganConfig) -> PictureSet:
     """MNIST at 28x28, or with a black margin at 32x32."""
     _want_channels(config, 1)
-    margin, odd = divmod(config.model.side - 28, 2)
-    if odd or not 0 <= margin <= 4:
-        raise ConfigError(f"model.side: mnist wants 28 to 36, even, got {config.model.side}")
+    if config.model.side not in (28, 32):
+        raise ConfigError(f"model.side: mnist wants 28 or 32, got {config.model.side}")
+    margin = (config.model.side - 28) // 2
     data = load_mnist(config.data_dir, download_missing=config.download, verify=config.data.verify)
     borders = {
         "weight": digit_form.thirds(digit_form.weight(data.train.images)),

@@ -98,7 +98,7 @@ class DcganTask(Task):
         """One for each network."""
         return self._updaters
 
-    def best_model(self) -> nn.Module:
+    def best_model(self) -> DcganNetworks:
         """The generator's running mean where there is one, and the discriminator."""
         generator = self._generator if self._average is None else self._average.module
         return DcganNetworks(generator, self._discriminator)
@@ -161,7 +161,7 @@ class DcganTask(Task):
 
         Seen far above held out is overfitting of the discriminator (Karras et al. 2020, section 3).
         """
-        networks = cast(DcganNetworks, self.best_model()).eval()
+        networks = self.best_model().eval()
         train, held_out = self._data.train, self._data.validation
         generator = make_generator(self._config.run.seed, Stream.ORDER)
         rows = torch.randperm(min(len(train), len(held_out)), generator=generator)[:_LOOKED_AT]
@@ -180,7 +180,7 @@ class DcganTask(Task):
     def sheets(self) -> Mapping[str, npt.NDArray[np.uint8]]:
         """The same 64 samples after each epoch, by class or prompt where there are any."""
         count = SHEET_SIDE**2
-        networks = cast(DcganNetworks, self.best_model()).eval()
+        networks = self.best_model().eval()
         said = None
         if self._conditions is not None:
             said = self._conditions.tensor(self._conditions.spread(count, SHEET_SIDE))
