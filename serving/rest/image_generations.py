@@ -38,6 +38,8 @@ from serving.service import InferenceService
 
 BODY_BYTES = 1024 * 1024
 """Largest body."""
+FILE_KINDS: tuple[PictureKind, ...] = ("png", "jpeg", "webp")
+"""Of the files."""
 _HOST = re.compile(r"[A-Za-z0-9._~:\[\]-]{1,255}")
 _NO_STORE = ((b"cache-control", b"no-store"),)
 
@@ -254,7 +256,7 @@ _READERS: Mapping[str, Reader] = {
     "n": whole,
     "size": text,
     "response_format": one_of("b64_json", "url"),
-    "output_format": one_of("png", "jpeg", "webp"),
+    "output_format": one_of(*FILE_KINDS),
     "output_compression": whole,
     "quality": one_of("auto", "standard"),
     "background": one_of("auto", "opaque"),

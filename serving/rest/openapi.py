@@ -9,6 +9,8 @@ from serving.rest.captions_openapi import captions_operation
 from serving.rest.classify_openapi import openapi_operation
 from serving.rest.completions_openapi import completion_operation
 from serving.rest.generate_openapi import generate_operation
+from serving.rest.image_generations_openapi import generations_operation
+from serving.rest.images_openapi import critique_operation, pictures_operation
 from serving.rest.infer_openapi import infer_operation
 
 
@@ -33,17 +35,24 @@ def _hot_paths() -> dict[str, Any]:
     operations: dict[str, dict[str, Any]] = {
         "/v1/completions": completion_operation(session=False),
         "/v1/sessions/{session_id}/completions": completion_operation(session=True),
+        "/v1/images/generations": generations_operation(),
     }
+    paths: dict[str, Any] = {}
     for versioned, suffix in ((False, ""), (True, "/versions/{model_version}")):
         model = f"/v2/models/{{model_name}}{suffix}"
         operations |= {
             f"/v1/classify/{{model_name}}{suffix}": openapi_operation(versioned=versioned),
             f"/v1/captions/{{model_name}}{suffix}": captions_operation(versioned=versioned),
+            f"/v1/images/{{model_name}}{suffix}/critique": critique_operation(versioned=versioned),
             f"{model}/infer": infer_operation(versioned=versioned),
             f"{model}/generate": generate_operation(versioned=versioned, stream=False),
             f"{model}/generate_stream": generate_operation(versioned=versioned, stream=True),
         }
-    return {path: {"post": operation} for path, operation in operations.items()}
+        paths[f"/v1/images/{{model_name}}{suffix}"] = {
+            "get": pictures_operation(versioned=versioned, posted=False),
+            "post": pictures_operation(versioned=versioned, posted=True),
+        }
+    return {path: {"post": operation} for path, operation in operations.items()} | paths
 
 
 def _drop_validation_errors(document: dict[str, Any]) -> None:

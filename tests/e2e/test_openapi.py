@@ -8,6 +8,10 @@ import pytest
 
 from serving.rest.caption_request import CAPTION_FIELDS, OPTION_FIELDS
 from serving.rest.completion_request import COMPLETION_FIELDS
+from serving.rest.critique import CRITIQUE_FIELDS
+from serving.rest.image_generations import GENERATIONS_FIELDS
+from serving.rest.images_form import FORMATS
+from serving.rest.images_request import IMAGE_FIELDS
 from tests.e2e.process import ServerProcess
 
 pytestmark = pytest.mark.e2e
@@ -23,6 +27,11 @@ HOT = (
     "/v2/models/{model_name}/versions/{model_version}/generate_stream",
     "/v1/completions",
     "/v1/sessions/{session_id}/completions",
+    "/v1/images/generations",
+    "/v1/images/{model_name}",
+    "/v1/images/{model_name}/versions/{model_version}",
+    "/v1/images/{model_name}/critique",
+    "/v1/images/{model_name}/versions/{model_version}/critique",
 )
 
 
@@ -109,6 +118,8 @@ def test_documented_get_paths_exist(server: ServerProcess, document: dict[str, A
             answer = server.request("GET", real)
             if "{session_id}" in path:
                 assert "session" in answer.error, real
+            elif path.startswith("/v1/images/"):
+                assert "does not make pictures" in answer.error, real
             else:
                 assert answer.status == 200, real
 
@@ -126,6 +137,32 @@ def test_every_field_of_a_completion_is_documented(document: dict[str, Any]) -> 
     assert schema["additionalProperties"] is False
     refused_by_name = {"suffix", "logit_bias"}
     assert schema["properties"].keys() == set(COMPLETION_FIELDS) - refused_by_name
+
+
+@pytest.mark.parametrize("suffix", ["", "/versions/{model_version}"])
+def test_pictures_document_their_parameters_and_formats(
+    document: dict[str, Any], suffix: str
+) -> None:
+    operations = document["paths"]["/v1/images/{model_name}" + suffix]
+    for operation in operations.values():
+        queries = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
+        assert queries == set(IMAGE_FIELDS)
+        assert operation["responses"]["200"]["content"].keys() == set(FORMATS.values())
+    bodies = operations["post"]["requestBody"]["content"].values()
+    assert all(body["schema"]["properties"].keys() == set(IMAGE_FIELDS) for body in bodies)
+
+
+def test_every_field_of_a_critique_is_documented(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/images/{model_name}/critique"]["post"]
+    schemas = operation["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert {name for schema in schemas for name in schema["properties"]} == set(CRITIQUE_FIELDS)
+
+
+def test_every_field_of_a_generation_is_documented(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/images/generations"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"].keys() == set(GENERATIONS_FIELDS) - {"style"}
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
