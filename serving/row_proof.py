@@ -33,7 +33,7 @@ def differing_batch(
         InferenceFailed: the engine failed.
     """
     alone = rows_alone(engine, inputs, output)
-    sizes = {*range(2, min(max_batch_size, EVERY_SIZE_TO) + 1), max_batch_size} - {1}
+    sizes: set[int] = {*range(2, min(max_batch_size, EVERY_SIZE_TO) + 1), max_batch_size} - {1}
     for size in sorted(sizes):
         together = _run(engine, inputs, output, slice(0, size))
         if bytes(together) != bytes(alone[:size]):
