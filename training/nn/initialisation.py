@@ -15,9 +15,11 @@ default   the layer's own: U(-a, a), a = 1 / sqrt(n_in)       LeCun et al. 1998,
 The gain belongs to the activation: 1 for sigmoid and linear, 5/3 for tanh, sqrt 2 for relu.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from training.config import ActivationName, InitConfig
 from training.nn.activations import LEAKY_SLOPE
@@ -32,6 +34,9 @@ _GAIN_NAMES: dict[ActivationName, Literal["sigmoid", "tanh", "relu", "leaky_relu
 }
 """PyTorch's name of the gain. elu has relu's slope right of 0 and none of its own; the k pieces of
 maxout are affine."""
+_LOOKS = 15
+"""Spectral norm estimates the largest singular value by a power iteration a look in training mode;
+PyTorch makes as many when it is registered."""
 
 
 def gain(activation: ActivationName) -> float:
@@ -43,15 +48,29 @@ def initialise(model: nn.Module, config: InitConfig, activation: ActivationName)
     """Draw the weights of every linear and convolution layer of ``model`` anew, in place.
 
     Uses PyTorch's global generator. Biases become 0. ``default`` leaves all as constructed;
-    normalisation layers keep gain 1 and shift 0.
+    normalisation layers keep gain 1 and shift 0. Of a weight that is normalised itself
+    (``spectral_norm``) the one before normalisation is drawn.
     """
     if config.name == "default":
         return
     for layer in model.modules():
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
-            _draw(layer.weight, config, activation)
+            if is_parametrized(layer, "weight"):
+                _draw_normalised(layer, config, activation)
+            else:
+                _draw(layer.weight, config, activation)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def _draw_normalised(layer: nn.Module, config: InitConfig, activation: ActivationName) -> None:
+    """``layer.weight`` is computed from what is learned, and writing to it would be lost."""
+    drawn = torch.empty_like(cast(Tensor, layer.weight))
+    _draw(drawn, config, activation)
+    with torch.no_grad():
+        layer.weight = drawn
+        for _ in range(_LOOKS):
+            _ = layer.weight
 
 
 def _draw(weight: Tensor, config: InitConfig, activation: ActivationName) -> None:

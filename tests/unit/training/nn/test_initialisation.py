@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from training.config import ActivationName, InitConfig
 from training.nn.initialisation import gain, initialise
@@ -72,3 +73,26 @@ def test_default_leaves_the_layer_as_constructed() -> None:
 )
 def test_gain_belongs_to_the_activation(activation: ActivationName, expected: float) -> None:
     assert gain(activation) == pytest.approx(expected)
+
+
+def test_weights_before_spectral_norm_are_drawn_and_their_norm_is_one_at_once() -> None:
+    torch.manual_seed(0)
+    layer = spectral_norm(nn.Linear(INPUTS, OUTPUTS))
+    initialise(layer, InitConfig(name="normal", std=5.0), "relu")
+    original = layer.parametrizations.weight.original
+    assert original.std().item() == pytest.approx(5, rel=0.02)
+    norm = torch.linalg.matrix_norm(layer.eval().weight, 2).item()
+    # Power iteration comes near from below: the two largest values of 200 lie close together.
+    assert 1 <= norm < 1.05
+    assert not layer.bias.any()
+
+
+def test_spectral_norm_changes_no_other_draw() -> None:
+    """A network with it begins with the weights of one without."""
+    torch.manual_seed(0)
+    plain = nn.Conv2d(3, 4, 3)
+    normed = spectral_norm(nn.Conv2d(3, 4, 3))
+    for layer in (plain, normed):
+        torch.manual_seed(1)
+        initialise(layer, InitConfig(name="kaiming"), "leaky_relu")
+    assert torch.equal(normed.parametrizations.weight.original, plain.weight)
