@@ -28,7 +28,7 @@ class DcganModelConfig(Config):
 
     side: int = Field(default=64, ge=16, le=256)
     """Height and width of a picture, pixels: 4, 5, 6 or 7 times a power of two."""
-    channels: Literal[1, 3] = 3
+    channels: int = 3
     """1: grey; 3: red, green, blue."""
     latent: int = Field(default=100, ge=2, le=1024)
     """Length of z."""
@@ -112,6 +112,8 @@ class DcganConfig(TrainingConfig):
             )
         if self.data.flip and self.dataset == "mnist":
             raise ValueError("data.flip: mirrored digits are no digits; set it to false")
+        if self.model.channels not in (1, 3):
+            raise ValueError(f"model.channels: expected 1 or 3, got {self.model.channels}")
         base = self.model.side
         while base > 7 and base % 2 == 0:
             base //= 2

@@ -37,7 +37,7 @@ def test_another_side_is_refused(side: int) -> None:
         ({"adversarial": {"real_label": 0.5}}, r"adversarial\.real_label"),
         ({"adversarial": {"mismatch_weight": 1.0}}, r"adversarial\.mismatch_weight"),
         ({"data": {"batch_size": 1}}, r"data\.batch_size"),
-        ({"model": {"channels": 2}}, r"model\.channels"),
+        ({"model": {"channels": 2}}, r"model\.channels: expected 1 or 3, got 2"),
         ({"model": {"side": 8}}, r"model\.side"),
         ({"dataset": ""}, "dataset"),
     ],
@@ -45,6 +45,11 @@ def test_another_side_is_refused(side: int) -> None:
 def test_config_refuses(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         DcganConfig.model_validate({"model": {"side": 32}, **values})
+
+
+def test_channels_may_come_from_a_command_line() -> None:
+    config = DcganConfig.model_validate({"model": {"channels": "1"}})
+    assert config.model.channels == 1
 
 
 def test_hinge_without_smoothing_is_taken() -> None:
