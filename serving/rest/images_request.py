@@ -189,9 +189,12 @@ def _points(name: str, value: Any) -> tuple[LatentPoint, ...]:
 
 def _latents(name: str, value: Any) -> GivenLatents:
     """One row of numbers, or an array of rows of one length; as JSON where it is text."""
-    if isinstance(value, str):
-        value = parse_json(_bracketed(value).encode())
     expected = "an array of numbers, or of arrays of as many numbers each"
+    if isinstance(value, str):
+        try:
+            value = parse_json(_bracketed(value).encode())
+        except InvalidInput:
+            raise wrong(name, expected, value) from None
     if not isinstance(value, list):
         raise wrong(name, expected, value)
     try:
