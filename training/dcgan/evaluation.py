@@ -29,6 +29,7 @@ MOST_PICTURES = 10_000
 _MANIFOLD = 3000
 """Of those, for precision and recall (Kynkaanniemi et al. 2019 take 50,000 of larger sets)."""
 _PATHS, _FRAMES = 64, 33
+_BATCH = 250
 _ASKED = 2000
 """Pictures, about, for the agreement with what was asked for."""
 _SEED = 0
@@ -122,7 +123,7 @@ class DcganEvaluation:
                 self._trained.discriminator(
                     to_unit(images[rows]), None if words is None else words[rows]
                 )
-                for rows in torch.arange(len(images)).split(250)
+                for rows in torch.split(torch.arange(len(images)), _BATCH)
             ]
             sides.append(torch.cat(logits).double().sigmoid().numpy())
         real, fake = sides

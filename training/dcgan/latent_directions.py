@@ -128,7 +128,8 @@ def moved(z: Tensor, vector: Array, step: float) -> Tensor:
     """
     start = z.double()
     away = start + step * torch.from_numpy(vector)
-    return (away * (start.norm(dim=1) / away.norm(dim=1))[:, None]).float()
+    scaled: Tensor = away * (start.norm(dim=1) / away.norm(dim=1))[:, None]
+    return scaled.float()
 
 
 def _unit(vector: Array) -> Array:

@@ -41,7 +41,8 @@ def great_circle(start: Tensor, end: Tensor, frames: int) -> Tensor:
     straight = (1 - share) * first + share * last
     along = torch.where(torch.sin(angle) < _PARALLEL, straight, along)
     along = along / along.norm(dim=2, keepdim=True)
-    return (along * (from_length * (1 - share) + to_length * share)).float()
+    path: Tensor = along * (from_length * (1 - share) + to_length * share)
+    return path.float()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,11 @@ class TrainedDcgan:
             z: noise float32 [N, Z].
             condition: class numbers int64 [N] or word numbers int64 [N, T], as the model wants.
         """
-        said: list[Tensor] | list[None] = (
-            [None] * -(-len(z) // _BATCH) if condition is None else list(condition.split(_BATCH))
-        )
-        parts = [
-            to_pixels(self.generator(noise, words))
-            for noise, words in zip(z.split(_BATCH), said, strict=True)
-        ]
+        parts = []
+        for start in range(0, len(z), _BATCH):
+            rows = slice(start, start + _BATCH)
+            said = None if condition is None else condition[rows]
+            parts.append(to_pixels(self.generator(z[rows], said)))
         return torch.cat(parts)
 
 

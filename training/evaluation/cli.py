@@ -39,7 +39,11 @@ def _parser() -> argparse.ArgumentParser:
         "character and perplexity beside those of an interpolated n-gram model, the loss by the "
         "length of what was read, and how much of the written text is copied. Captioners: BLEU, "
         "CIDEr-D and ROUGE-L of free decoding at beams of 1, 3 and 5, beside floors, borrowed "
-        "captions and people; variety, named nouns, a sheet of pictures drawn by lot.",
+        "captions and people; variety, named nouns, a sheet of pictures drawn by lot. Faces: how "
+        "often the gender is as labelled, and the error of the age, by age group. Generators of "
+        "pictures: Frechet and kernel distance, precision and recall in the features of a served "
+        "classifier, each beside what real pictures reach against others; whether samples show "
+        "what was asked for, a sheet of samples, the curves of learning.",
         epilog="The test split is for one final look, so while the weights stay the same a second "
         "call prints what the first one stored.",
     )

@@ -38,7 +38,8 @@ def test_class_shares_count_the_likeliest() -> None:
 def exact_normal(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Eight points whose mean and covariance are exactly those, axes uncorrelated."""
     signs = np.array([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)], float)
-    return mean + signs * deviation * np.sqrt(7 / 8)
+    points: np.ndarray = mean + signs * deviation * np.sqrt(7 / 8)
+    return points
 
 
 def test_frechet_distance_of_axis_parallel_normals_is_the_closed_form() -> None:

@@ -88,7 +88,7 @@ def write_face_scorer(repository: Path) -> None:
         "one": np.array(1),
         "full": np.array(255, np.float32),
     }
-    outputs = {"female": ["b"], "age": ["b"], "features": ["b", 3]}
+    outputs: dict[str, list[str | int]] = {"female": ["b"], "age": ["b"], "features": ["b", 3]}
     graph = helper.make_graph(
         nodes,
         "faces",
