@@ -36,6 +36,8 @@ class CardInputs:
     """Figures of the test split, Markdown."""
     speed: Sequence[Mapping[str, Any]]
     """``timing.Comparison`` as dicts; empty without an int8 candidate."""
+    times: Sequence[Mapping[str, Any]] = ()
+    """``timing.BatchTime`` as dicts; empty where there is a comparison."""
     decision: str
     """Why the default version is the default."""
     commands: Mapping[str, str]
@@ -58,6 +60,7 @@ def card_text(card: CardInputs) -> str:
         _versions(card.versions, card.metric),
         card.decision,
         *_speed(card.speed, facts.speed_unit),
+        *_times(card.times, facts.speed_unit),
         "## Measured on the test split",
         card.evaluation,
         *(part for title, text in facts.sections.items() for part in (f"## {title}", text)),
@@ -100,5 +103,17 @@ def _speed(comparisons: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
     note = (
         "CPU time of the ONNX Runtime session alone, one thread, medians of alternating rounds on "
         "the exporting machine: absolute times vary from machine to machine, the ratio less."
+    )
+    return [note, "\n".join(lines)]
+
+
+def _times(times: Sequence[Mapping[str, Any]], unit: str) -> list[str]:
+    if not times:
+        return []
+    lines = [f"| batch | us a {unit} | against one alone |", "|---|---|---|"]
+    lines += [f"| {t['batch_size']} | {t['us_per_row']} | {t['ratio']} |" for t in times]
+    note = (
+        "CPU time of the ONNX Runtime session alone, one thread, medians of alternating rounds on "
+        "the exporting machine; where the last column stays near 1, batches gain nothing."
     )
     return [note, "\n".join(lines)]

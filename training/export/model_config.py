@@ -10,7 +10,7 @@ from training.export.errors import ExportError
 MAX_BATCH_SIZE = 64
 """Rows of one run: parity is proved up to here."""
 MAX_PICTURES = 8
-"""The same of a captioner's encoder, which takes milliseconds for each."""
+"""The same of networks that take milliseconds for each row, such as a captioner's encoder."""
 
 _TYPES: dict[int, str] = {
     onnx.TensorProto.BOOL: "TYPE_BOOL",
@@ -25,13 +25,20 @@ _TYPES: dict[int, str] = {
 }
 
 
-def config_text(name: str, model: onnx.ModelProto, label_filename: str = "") -> str:
+def config_text(
+    name: str,
+    model: onnx.ModelProto,
+    label_filename: str = "",
+    *,
+    max_batch_size: int = MAX_BATCH_SIZE,
+) -> str:
     """``config.pbtxt`` of ``model``.
 
     Args:
         name: the model's folder.
         model: its first axis of every tensor is the batch.
         label_filename: file of class names for the first output; empty for none.
+        max_batch_size: rows of one run at most.
 
     Raises:
         ExportError: a tensor has a type that Triton does not know or no batch axis.
@@ -39,7 +46,7 @@ def config_text(name: str, model: onnx.ModelProto, label_filename: str = "") -> 
     blocks = [
         f'name: "{name}"',
         'backend: "onnxruntime"',
-        f"max_batch_size: {MAX_BATCH_SIZE}",
+        f"max_batch_size: {max_batch_size}",
         *(_tensor("input", value, "") for value in model.graph.input),
         *(
             _tensor("output", value, label_filename if index == 0 else "")

@@ -11,6 +11,8 @@ from training.export.predict import Arrays, Predict, row_count, take_rows
 
 BATCH_SIZES = (1, 2, 7, 64)
 """Batches compared: alone, the example's own size, an odd one, the server's largest."""
+COMPANIES = range(2, 65)
+"""Sizes of the batches in which a row must be what it is alone."""
 _SEED = 20240
 
 
@@ -111,6 +113,28 @@ def batch_dependence(
         expected = take_rows(joint, index)
         worst = max(worst, compare(alone, expected, tolerance, f"row {row} alone, against batch"))
     return worst
+
+
+def check_batch_invariance(predict: Predict, inputs: Arrays) -> None:
+    """Hold every row to the same bits alone and in batches of each size of ``COMPANIES``.
+
+    A server joins requests as they come, and an answer must not tell which.
+
+    Raises:
+        ExportError: it names the first row, batch size and output that differ.
+    """
+    count = row_count(inputs)
+    alone = [predict(take_rows(inputs, np.asarray([row]))) for row in range(count)]
+    for size in COMPANIES:
+        rows = (np.arange(size) + size) % count  # a row is not always at the same place
+        joint = predict(take_rows(inputs, rows))
+        for place, row in enumerate(rows):
+            for name, values in alone[row].items():
+                if not np.array_equal(values[0], joint[name][place]):
+                    raise ExportError(
+                        f"row {place} of a batch of {size} has another {name!r} than alone; "
+                        "rows must not depend on their company"
+                    )
 
 
 def compare(got: Arrays, expected: Arrays, tolerance: Tolerance, label: str) -> float:

@@ -10,7 +10,7 @@ from training.export.card import CardInputs, PublishedVersion, card_text
 from training.export.errors import ExportError
 from training.export.publish import Publication
 from training.export.record import ExportRequest, Figures, common_record, write_version
-from training.export.spec import Exportable, Variant
+from training.export.spec import Exportable, Quantizable, Variant
 from training.export.variants import Choice, check_drop, choose
 
 LOG = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ def _prove(run: Exportable, int8: bool) -> Choice:
     float32 = run.float32()
     for file, report in float32.parity.items():
         LOG.info("float32 equals %s: %s: %s", report.reference, file, report.max_abs_difference)
+    if not isinstance(run, Quantizable):
+        return Choice(variants=(float32,), reason="Models of this family have one form, float32.")
     if not int8:
         return Choice(variants=(float32,), reason="int8 was not asked for.")
     try:
@@ -84,6 +86,7 @@ def _card(
         versions=versions,
         evaluation=run.card_section(context["evaluation"]["splits"]["test"]),
         speed=context["speed"],
+        times=[time.as_dict() for time in choice.variants[-1].times],
         decision=choice.reason,
         commands=context["commands"],
     )

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quartet.artifact import CAPTION_GOLDEN_FILE, RUN_FILE, save_caption_golden, save_golden
+from quartet.artifact import (
+    CAPTION_GOLDEN_FILE,
+    MODEL_FILE,
+    RUN_FILE,
+    WEIGHTS_FILE,
+    save_caption_golden,
+    save_golden,
+)
 from training.export.card import PublishedVersion
 from training.export.files import write_graphs
 from training.export.spec import Variant
@@ -41,13 +48,15 @@ def common_record(
         "evaluation": evaluation,
         "choice": choice.reason,
         "speed": [comparison.as_dict() for comparison in choice.speed],
-        "commands": _commands(request, summary),
+        "commands": _commands(request, summary, "validation" in evaluation["splits"]),
         "versions": package_versions("torch", "onnx", "onnxruntime", "numpy"),
         "git_commit": git_commit(),
     }
 
 
-def _commands(request: ExportRequest, summary: Mapping[str, Any]) -> dict[str, str]:
+def _commands(
+    request: ExportRequest, summary: Mapping[str, Any], validated: bool
+) -> dict[str, str]:
     """What repeats the model; folders outside the working directory are the reader's own."""
     run_dir = request.run_dir
     if run_dir.is_absolute():
@@ -55,6 +64,9 @@ def _commands(request: ExportRequest, summary: Mapping[str, Any]) -> dict[str, s
     commands = {
         **_earlier_commands(summary),
         "train": str(summary.get("command", "")),
+        "validate": f"quartet evaluate {run_dir} --split validation --data-dir DIR"
+        if validated
+        else "",
         "evaluate": f"quartet evaluate {run_dir} --data-dir DIR",
         "export": f"quartet export {run_dir} --name {request.name} --data-dir DIR"
         + ("" if request.int8 else " --no-int8"),
@@ -89,7 +101,7 @@ def write_version(
 ) -> PublishedVersion:
     """Fill one version folder."""
     paths = [*write_graphs(folder, variant.graphs)]
-    weights = paths[-1]
+    weights = next(p for p in reversed(paths) if p.name in (WEIGHTS_FILE, MODEL_FILE))
     for file, golden in variant.goldens.items():
         save_golden(folder / file, golden)
         paths.append(folder / file)
@@ -109,6 +121,7 @@ def write_version(
             },
             "parity": reports if len(reports) > 1 else next(iter(reports.values())),
             "sha256": checksums,
+            **({"times": [time.as_dict() for time in variant.times]} if variant.times else {}),
             **context,
         },
     )

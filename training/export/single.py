@@ -1,4 +1,4 @@
-"""Exports models that are one graph, traced from PyTorch and quantised from calibration inputs."""
+"""Exports models that are one graph, traced from PyTorch; some are quantised, too."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -24,14 +24,12 @@ class SingleGraphRun(ABC):
 
     metric: Metric = ACCURACY
     """What the scores are."""
+    golden_tolerance: parity.Tolerance = golden.FLOAT32
+    """Of the golden file of the float32 form."""
 
     @abstractmethod
     def graph(self) -> ExportGraph:
         """The graph."""
-
-    @abstractmethod
-    def calibration_inputs(self, count: int) -> Iterator[Arrays]:
-        """Batches of training inputs, ``count`` rows in all, for the int8 variant's ranges."""
 
     @abstractmethod
     def validation_score(self, predict: Predict) -> float:
@@ -54,7 +52,7 @@ class SingleGraphRun(ABC):
         report = parity.check_parity(
             candidate, reference, inputs, parity.FLOAT32, "PyTorch, float32"
         )
-        stored = golden.make_golden(inputs, reference, candidate, golden.FLOAT32, source)
+        stored = golden.make_golden(inputs, reference, candidate, self.golden_tolerance, source)
         return Variant(
             precision="float32",
             graphs={MODEL_FILE: model},
@@ -62,6 +60,28 @@ class SingleGraphRun(ABC):
             parity={MODEL_FILE: report},
             validation=self.validation_score(candidate),
         )
+
+    def test_figure(self, variant: Variant) -> float:
+        """``test_score`` of the variant's graph on ONNX Runtime."""
+        return self.test_score(onnx_predict(variant.model))
+
+    def config_text(self, name: str, variant: Variant) -> str:
+        """Batched, with the class names of the first output."""
+        return config_text(name, variant.model, LABELS_FILE if self.labels() else "")
+
+    def _checked_graph(self) -> ExportGraph:
+        graph = self.graph()
+        if graph.filename != MODEL_FILE:
+            raise ExportError(f"expected a graph called {MODEL_FILE}, got {graph.filename}")
+        return graph
+
+
+class QuantizedGraphRun(SingleGraphRun):
+    """All of ``Quantizable`` but what only the family knows."""
+
+    @abstractmethod
+    def calibration_inputs(self, count: int) -> Iterator[Arrays]:
+        """Batches of training inputs, ``count`` rows in all, for the int8 variant's ranges."""
 
     def int8(self, float32: Variant) -> Variant:
         """Quantise ``float32`` and hold it to its own meaning.
@@ -87,17 +107,3 @@ class SingleGraphRun(ABC):
         """Both graphs on the golden inputs."""
         inputs = float32.goldens[GOLDEN_FILE].inputs
         return compare_speed(onnx_predict(float32.model), onnx_predict(int8.model), inputs)
-
-    def test_figure(self, variant: Variant) -> float:
-        """``test_score`` of the variant's graph on ONNX Runtime."""
-        return self.test_score(onnx_predict(variant.model))
-
-    def config_text(self, name: str, variant: Variant) -> str:
-        """Batched, with the class names of the first output."""
-        return config_text(name, variant.model, LABELS_FILE if self.labels() else "")
-
-    def _checked_graph(self) -> ExportGraph:
-        graph = self.graph()
-        if graph.filename != MODEL_FILE:
-            raise ExportError(f"expected a graph called {MODEL_FILE}, got {graph.filename}")
-        return graph

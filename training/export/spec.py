@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import onnx
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from quartet.artifact import MODEL_FILE, CaptionGolden, Golden
 from training.export.parity import ParityReport
 from training.export.predict import Arrays
-from training.export.timing import Comparison
+from training.export.timing import BatchTime, Comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +116,8 @@ class Variant:
     """File name of a graph -> how it was held to its reference."""
     validation: float
     """Figure on the validation split, by ONNX Runtime."""
+    times: tuple[BatchTime, ...] = ()
+    """Of families without an int8 form, whose speed nothing is compared with."""
 
     @property
     def model(self) -> onnx.ModelProto:
@@ -136,17 +138,6 @@ class Exportable(Protocol):
         """The float32 form, held to PyTorch. Raises ExportError."""
         ...
 
-    def int8(self, float32: Variant) -> Variant:
-        """The int8 form, held to its own meaning; its loss of quality is judged by the caller.
-
-        Raises ExportError if there is none for this model, or if it is unsound.
-        """
-        ...
-
-    def speed(self, float32: Variant, int8: Variant) -> tuple[Comparison, ...]:
-        """Time of int8 against float32."""
-        ...
-
     def test_figure(self, variant: Variant) -> float:
         """The metric on the test split. For the card alone; no decision may depend on it."""
         ...
@@ -165,4 +156,23 @@ class Exportable(Protocol):
 
     def card_section(self, figures: Mapping[str, Any]) -> str:
         """Markdown of the stored figures of the test split (``training.evaluation``)."""
+        ...
+
+
+@runtime_checkable
+class Quantizable(Exportable, Protocol):
+    """A run of a family that has an int8 form too.
+
+    A family of models with one graph finds both methods in ``single.QuantizedGraphRun``.
+    """
+
+    def int8(self, float32: Variant) -> Variant:
+        """The int8 form, held to its own meaning; its loss of quality is judged by the caller.
+
+        Raises ExportError if there is none for this model, or if it is unsound.
+        """
+        ...
+
+    def speed(self, float32: Variant, int8: Variant) -> tuple[Comparison, ...]:
+        """Time of int8 against float32."""
         ...

@@ -13,7 +13,7 @@ from quartet.artifact import METADATA_KEY, ClassificationTask, ImageSpec, dump_t
 from training.data.mnist import Mnist, Split, load_mnist
 from training.evaluation.classification import card_section
 from training.export.predict import Arrays, Predict
-from training.export.single import SingleGraphRun
+from training.export.single import QuantizedGraphRun
 from training.export.spec import CardFacts, ExportGraph
 from training.mnist.data import prepare
 from training.mnist.model import CLASSES, SIDE
@@ -38,7 +38,7 @@ class DigitClassifier(nn.Module):
         return torch.softmax(self.model(prepare(image)), dim=1)
 
 
-class MnistRun(SingleGraphRun):
+class MnistRun(QuantizedGraphRun):
     """One run directory of family ``mnist``, with the data it is judged by.
 
     Args:

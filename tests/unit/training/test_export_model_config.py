@@ -39,3 +39,8 @@ def test_a_captioner_batches_pictures() -> None:
     assert 'name: "photos"' in text
     assert "max_batch_size: 8" in text
     assert "decoupled" not in text
+
+
+def test_config_text_takes_the_largest_batch() -> None:
+    text = config_text("m", identity(onnx.TensorProto.FLOAT, ["batch", 3]), max_batch_size=4)
+    assert "max_batch_size: 4\n" in text

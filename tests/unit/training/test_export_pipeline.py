@@ -21,7 +21,7 @@ from training.export.errors import ExportError
 from training.export.pipeline import export_run
 from training.export.predict import Arrays, Predict
 from training.export.record import ExportRequest
-from training.export.single import SingleGraphRun
+from training.export.single import QuantizedGraphRun
 from training.export.spec import CardFacts, ExportGraph
 from training.mnist.config import MnistConfig
 from training.mnist.export import digit_graph
@@ -39,7 +39,7 @@ TEST_REPORT = {
 }
 
 
-class FakeRun(SingleGraphRun):
+class FakeRun(QuantizedGraphRun):
     """A small model with random weights and given scores."""
 
     def __init__(self, validation: tuple[float, ...] = (0.99, 0.99)) -> None:

@@ -14,7 +14,7 @@ from training.export.engine import onnx_predict
 from training.export.errors import ExportError
 from training.export.predict import Arrays, Predict
 from training.export.quantize import after_convolutions, quantize_int8, softmax_head
-from training.export.single import SingleGraphRun
+from training.export.single import QuantizedGraphRun
 from training.export.spec import ACCURACY, ExportGraph, Metric, Variant
 from training.export.timing import Comparison
 from training.export.variants import check_drop, choose
@@ -25,7 +25,7 @@ from training.mnist.model import build_model
 LOSS = Metric(name="loss", higher_is_better=False, max_drop=0.001, unit=" nats")
 
 
-class FakeRun(SingleGraphRun):
+class FakeRun(QuantizedGraphRun):
     """A run whose validation scores are given: first float32's, then int8's."""
 
     def __init__(self, *scores: float) -> None:

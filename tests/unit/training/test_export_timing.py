@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.export.predict import Arrays, Predict
-from training.export.timing import BATCH_SIZES, compare_speed
+from training.export.timing import BATCH_SIZES, GROWING_SIZES, compare_speed, time_batches
 
 
 class SlowingMachine:
@@ -54,3 +54,25 @@ def test_compare_speed_lets_each_graph_go_first_in_turn() -> None:
     compare_speed(baseline, candidate, ROWS, rounds=4, clock=machine.clock)
     largest = machine.order[-2 * 4 * 2 :]
     assert "".join(largest) == "bbccccbbbbccccbb"
+
+
+def test_time_batches_reports_time_per_row_and_what_company_gains() -> None:
+    machine = SlowingMachine(drift=0.0)
+    times = time_batches(machine.graph("g", 5e-6), ROWS, rounds=3, clock=machine.clock)
+    assert [time.batch_size for time in times] == list(GROWING_SIZES)
+    assert {(time.us_per_row, time.ratio) for time in times} == {(5.0, 1.0)}
+
+
+def test_time_batches_finds_a_gain_on_a_machine_that_gets_slower() -> None:
+    now_s = 0.0
+    runs = 0
+
+    def predict(inputs: Arrays) -> Arrays:
+        nonlocal now_s, runs
+        runs += 1
+        now_s += (1e-3 + 1e-4 * len(inputs["x"])) * (1 + 0.001 * runs)
+        return inputs
+
+    times = time_batches(predict, ROWS, rounds=9, clock=lambda: now_s)
+    # 1.1 ms for one; 16 rows take 2.6 ms, 0.1625 ms each.
+    assert times[-1].ratio == pytest.approx(0.1625 / 1.1, rel=0.05)
