@@ -34,6 +34,9 @@ def config_text(
 ) -> str:
     """``config.pbtxt`` of ``model``.
 
+    A tensor of one number a row has no ``dims`` in Triton's format but ``[ 1 ]`` and a ``reshape``.
+    With such a tensor all are left out: servers take them from the graph.
+
     Args:
         name: the model's folder.
         model: its first axis of every tensor is the batch.
@@ -43,15 +46,17 @@ def config_text(
     Raises:
         ExportError: a tensor has a type that Triton does not know or no batch axis.
     """
+    inputs = [_tensor("input", value, "") for value in model.graph.input]
+    outputs = [
+        _tensor("output", value, label_filename if index == 0 else "")
+        for index, value in enumerate(model.graph.output)
+    ]
+    sizes = [len(v.type.tensor_type.shape.dim) for v in (*model.graph.input, *model.graph.output)]
     blocks = [
         f'name: "{name}"',
         'backend: "onnxruntime"',
         f"max_batch_size: {max_batch_size}",
-        *(_tensor("input", value, "") for value in model.graph.input),
-        *(
-            _tensor("output", value, label_filename if index == 0 else "")
-            for index, value in enumerate(model.graph.output)
-        ),
+        *([*inputs, *outputs] if min(sizes) > 1 else []),
         "# 0: a batch takes what waits and never waits for company.",
         "dynamic_batching { max_queue_delay_microseconds: 0 }",
         "# Every version is served; a request that names none gets the highest.",

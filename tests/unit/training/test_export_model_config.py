@@ -44,3 +44,9 @@ def test_a_captioner_batches_pictures() -> None:
 def test_config_text_takes_the_largest_batch() -> None:
     text = config_text("m", identity(onnx.TensorProto.FLOAT, ["batch", 3]), max_batch_size=4)
     assert "max_batch_size: 4\n" in text
+
+
+def test_config_text_leaves_tensors_to_the_graph_when_one_has_a_number_a_row() -> None:
+    text = config_text("m", identity(onnx.TensorProto.FLOAT, ["batch"]))
+    assert "dims" not in text
+    assert "max_batch_size: 64\n" in text
