@@ -35,7 +35,6 @@ from quartet.generation import (
 from training.caption.config import CaptionModelConfig, DecoderName
 from training.caption.conversion import rules_of, weights_of
 from training.caption.decoding import BeamSettings, beam_rules, caption_pictures
-from training.vision.drawings import draw_pictures
 from training.caption.encoder_graph import encoder_graph, grid_of, output_names
 from training.caption.graph_search import CaptionGraphs
 from training.caption.graphs.build import build_graphs
@@ -55,6 +54,7 @@ from training.graphs.products import Precision
 from training.graphs.proof import BATCH_SIZES, Pair, check_graphs
 from training.graphs.stepping import graph_step, next_states
 from training.graphs.weights import Floats
+from training.vision.drawings import draw_pictures
 from training.vision.resnet import ResidualEncoder
 from training.vision.views import plain_views
 

@@ -25,7 +25,6 @@ from training.caption import card
 from training.caption.cider import CiderD
 from training.caption.conversion import HIDDEN, rules_of, weights_of
 from training.caption.decoding import BeamSettings, beam_rules, caption_pictures, words_of
-from training.vision.drawings import Pixels, draw_pictures
 from training.caption.encoder_graph import encoder_graph, grid_of
 from training.caption.forms import (
     ENCODER_GOLDEN,
@@ -61,6 +60,7 @@ from training.graphs.proof import Pair
 from training.graphs.stepping import graph_step
 from training.graphs.weights import Floats
 from training.runtime import one_thread
+from training.vision.drawings import Pixels, draw_pictures
 
 CIDER = Metric(name="cider_d", higher_is_better=True, max_drop=0.005, step="of CIDEr-D")
 """CIDEr-D of the search by default, over at most ``JUDGED`` pictures."""

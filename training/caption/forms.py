@@ -16,7 +16,6 @@ from quartet.artifact import (
 )
 from training.caption.conversion import rules_of
 from training.caption.decoding import BeamSettings
-from training.vision.drawings import Pixels
 from training.caption.goldens import Search, make_caption_golden
 from training.caption.graph_search import CaptionGraphs
 from training.caption.graphs.network import IMAGE
@@ -30,6 +29,7 @@ from training.graphs.goldens import ROWS, GeneratorInputs, draw_inputs
 from training.graphs.proof import Pair, check_graphs, make_goldens
 from training.graphs.stepping import Step
 from training.graphs.weights import Floats
+from training.vision.drawings import Pixels
 
 ENCODER_GOLDEN = Tolerance(atol=5e-2, rtol=0.0)
 """Of constants and states, most of which lie in (-1, 1). Room for TF32 products on GPUs in every

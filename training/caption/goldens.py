@@ -14,13 +14,13 @@ from quartet.artifact import CaptionGolden
 from quartet.beam_search import Hypothesis
 from quartet.generation import TOP_LOG_PROBABILITIES
 from training.caption.decoding import BeamSettings, beam_rules
-from training.vision.drawings import Pixels
 from training.caption.graph_search import CaptionGraphs
 from training.export.errors import ExportError
 from training.export.golden import HEADROOM
 from training.export.predict import Arrays
 from training.graphs.goldens import DISTURBANCE
 from training.graphs.proof import GOLDEN
+from training.vision.drawings import Pixels
 
 PICTURES = 4
 """Stored at most."""

@@ -15,11 +15,11 @@ from quartet.generation import (
     TOP_TOKENS,
     UNIFORM,
 )
-from training.vision.drawings import Pixels
 from training.caption.graphs.network import IMAGE
 from training.export.predict import Predict, row_count, take_rows
 from training.graphs.reference import neutral_controls
 from training.graphs.stepping import COUNTS, next_states
+from training.vision.drawings import Pixels
 
 BATCH = 32
 """Pictures searched at a time."""

@@ -10,11 +10,11 @@ from quartet.beam_search import Hypothesis
 from quartet.generation import TOP_LOG_PROBABILITIES, TOP_TOKENS
 from tests.caption_models import VOCABULARY
 from training.caption.decoding import BeamSettings, beam_rules
-from training.vision.drawings import Pixels, draw_pictures
 from training.caption.goldens import PICTURES, make_caption_golden
 from training.caption.graph_search import CaptionGraphs
 from training.export.errors import ExportError
 from training.export.predict import Arrays
+from training.vision.drawings import Pixels, draw_pictures
 
 SETTINGS = BeamSettings(width=2, max_tokens=5)
 SYMBOLS = len(VOCABULARY)
