@@ -21,7 +21,6 @@ from serving.http_server import HttpListener
 from serving.images import ImageLimits
 from serving.loaded_model import Engines
 from serving.metrics import Metrics
-from serving.picture_encoding import PictureEncoding
 from serving.providers import choose_device
 from serving.repository import ModelRepository
 from serving.rest.app import MetricsApp, RestApp
@@ -84,8 +83,7 @@ class Server:
         self._metrics_http = HttpListener(
             MetricsApp(self._metrics), keep_alive_s=settings.keep_alive_s
         )
-        encoding = PictureEncoding(self._image_pool)
-        self._grpc = GrpcServer(self.service, settings.grpc, encoding.picture)
+        self._grpc = GrpcServer(self.service, settings.grpc)
 
     async def start(self) -> Ports:
         """Open the ports: alive, but not ready before ``load_models``.

@@ -51,10 +51,13 @@ def points_of(source: LatentSource) -> list[LatentPoint | None]:
             return [None]
 
 
-async def encode_picture(pixels: Pixels, form: PictureForm) -> bytes:
-    """The kind, the quality and the pixels, one after the other."""
-    await asyncio.sleep(0)
-    return f"{form.kind} {form.quality} ".encode() + pixels.tobytes()
+class FakeEncoding:
+    """Files that are the kind, the quality and the pixels, one after the other."""
+
+    async def picture(self, pixels: Pixels, form: PictureForm) -> bytes:
+        """As ``PictureEncoding.picture``."""
+        await asyncio.sleep(0)
+        return f"{form.kind} {form.quality} ".encode() + pixels.tobytes()
 
 
 class FakeImageAnswer:

@@ -6,8 +6,15 @@ from typing import Any, Protocol
 from serving.caption_types import CaptionAnswer, CaptionRequest, VideoRequest, VideoResponse
 from serving.errors import ServingError
 from serving.generation_types import GeneratedText, GenerateRequest
-from serving.image_types import CritiqueRequest, CritiqueResponse, ImageAnswer, ImageRequest
+from serving.image_types import (
+    CritiqueRequest,
+    CritiqueResponse,
+    ImageAnswer,
+    ImageRequest,
+    Pixels,
+)
 from serving.pb.inference.model_config_pb2 import ModelConfig
+from serving.picture_files import PictureForm
 from serving.types import (
     ClassifyRequest,
     ClassifyResponse,
@@ -16,6 +23,14 @@ from serving.types import (
     ModelMetadata,
     ServerMetadata,
 )
+
+
+class PictureWriter(Protocol):
+    """The part of ``serving.picture_encoding.PictureEncoding`` that is needed."""
+
+    async def picture(self, pixels: Pixels, form: PictureForm) -> bytes:
+        """One picture [height, width, channels] as a file, written off the event loop."""
+        ...
 
 
 class InferenceApi(Protocol):
@@ -89,6 +104,11 @@ class InferenceApi(Protocol):
 
     async def critique(self, request: CritiqueRequest) -> CritiqueResponse:
         """Ask a generator's discriminator whether pictures are real."""
+        ...
+
+    @property
+    def picture_encoding(self) -> PictureWriter:
+        """Writes the files of pictures."""
         ...
 
     def count_refused(self, protocol: str, error: ServingError) -> None:

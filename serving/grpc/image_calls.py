@@ -1,6 +1,6 @@
 """Calls of ``quartet.v1.Quartet`` about generated pictures."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
@@ -16,29 +16,24 @@ from serving.grpc.image_messages import (
     encode_images_started,
 )
 from serving.grpc.ordered_work import in_order
-from serving.image_types import GeneratedImage, Pixels
+from serving.image_types import GeneratedImage
 from serving.pb.quartet.v1 import quartet_pb2 as pb
-from serving.picture_files import PictureForm
 
 ENCODINGS_AHEAD: Final = 8
 """Pictures of one stream that are being encoded or wait encoded for the reader."""
-
-EncodePicture = Callable[[Pixels, PictureForm], Awaitable[bytes]]
-"""Writes one picture [height, width, channels] as a file, off the event loop."""
 
 
 class ImageCalls:
     """Answers the calls about generated pictures from an ``InferenceApi``."""
 
-    def __init__(self, service: InferenceApi, encode: EncodePicture) -> None:
+    def __init__(self, service: InferenceApi) -> None:
         self._service = service
-        self._encode = encode
 
     async def generate(
         self, message: pb.GenerateImagesRequest, call: Call
     ) -> AsyncGenerator[pb.GenerateImagesResponse, None]:
         """Make pictures, and send each when it is made."""
-        form = decode_form(message)
+        encoding, form = self._service.picture_encoding, decode_form(message)
         request = decode_generate_images(message)
         request.deadline = call.deadline
         request.request_id = call.request_id
@@ -46,7 +41,7 @@ class ImageCalls:
         async def write(image: GeneratedImage) -> pb.GenerateImagesResponse:
             if form.kind == "raw":
                 return encode_image(image, image.pixels.tobytes())
-            return encode_image(image, await self._encode(image.pixels, form))
+            return encode_image(image, await encoding.picture(image.pixels, form))
 
         answer = await self._service.generate_images(request)
         try:

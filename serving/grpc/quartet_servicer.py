@@ -22,7 +22,7 @@ from serving.grpc.caption_messages import (
     encode_video,
 )
 from serving.grpc.converters import PROTOCOL
-from serving.grpc.image_calls import EncodePicture, ImageCalls
+from serving.grpc.image_calls import ImageCalls
 from serving.grpc.text_messages import (
     decode_generate,
     encode_finished,
@@ -40,9 +40,9 @@ RequestT = TypeVar("RequestT", CaptionRequest, GenerateRequest, VideoRequest)
 class QuartetServicer:
     """Answers the typed calls from an ``InferenceApi``."""
 
-    def __init__(self, service: InferenceApi, encode_picture: EncodePicture) -> None:
+    def __init__(self, service: InferenceApi) -> None:
         self._service = service
-        self._images = ImageCalls(service, encode_picture)
+        self._images = ImageCalls(service)
 
     def handler(self) -> Any:
         """The methods, for ``grpc.aio.Server.add_generic_rpc_handlers``."""

@@ -10,7 +10,6 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from quartet.config import ConfigError
 from serving.grpc import health, quartet_servicer, servicer
 from serving.grpc.api import InferenceApi
-from serving.grpc.image_calls import EncodePicture
 from serving.grpc.stream_room import StreamLimits
 from serving.pb.inference import model_config_pb2, open_inference_grpc_pb2
 from serving.pb.quartet.v1 import quartet_pb2
@@ -20,9 +19,7 @@ from serving.settings import GrpcSettings
 class GrpcServer:
     """Serves an ``InferenceApi``: inference, typed calls, health, reflection."""
 
-    def __init__(
-        self, service: InferenceApi, settings: GrpcSettings, encode_picture: EncodePicture
-    ) -> None:
+    def __init__(self, service: InferenceApi, settings: GrpcSettings) -> None:
         self._settings = settings
         names = (servicer.SERVICE_NAME, quartet_servicer.SERVICE_NAME, health.SERVICE_NAME)
         self._names = (*names, reflection.SERVICE_NAME) if settings.reflection else names
@@ -31,7 +28,7 @@ class GrpcServer:
         self._inference = servicer.InferenceServicer(service, limits)
         self._handlers = (
             self._inference.handler(),
-            quartet_servicer.QuartetServicer(service, encode_picture).handler(),
+            quartet_servicer.QuartetServicer(service).handler(),
             self._health.handler(),
         )
         self._server: Any = None

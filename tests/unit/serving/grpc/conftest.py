@@ -49,9 +49,8 @@ from serving.types import (
     TensorSpec,
 )
 from tests.fake_captions import FakeCaptionAnswer, FakeCaptions
-from tests.fake_images import FakeImageAnswer, FakeImages, encode_picture
-
-TIMEOUT_S = 10.0
+from tests.fake_images import FakeEncoding, FakeImageAnswer, FakeImages
+from tests.patience import TIMEOUT_S
 
 
 class FakeText:
@@ -133,6 +132,7 @@ class FakeService:
         self.generate_requests: list[GenerateRequest] = []
         self.captions = FakeCaptions()
         self.images = FakeImages()
+        self.picture_encoding = FakeEncoding()
         self.pieces = 0
         """Made so far, by all answers of several pieces."""
         self.in_work = 0
@@ -316,7 +316,7 @@ class RunningServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._server = GrpcServer(service, settings, encode_picture)
+        self._server = GrpcServer(service, settings)
         self.address = f"127.0.0.1:{self.call(self._server.start('127.0.0.1', 0))}"
 
     def call(self, coroutine: Any) -> Any:

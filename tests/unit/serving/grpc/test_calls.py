@@ -9,6 +9,7 @@ from tritonclient.utils import InferenceServerException
 
 from serving import errors
 from serving.grpc.calls import host_of
+from tests.patience import TIMEOUT_S
 
 Message = Callable[[str], bytes]
 
@@ -134,16 +135,16 @@ def test_request_is_dropped_when_its_deadline_passes(
     with pytest.raises(grpc.RpcError) as caught:
         infer(message("wait"), timeout=0.05)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert service.cancelled.wait(5)
+    assert service.cancelled.wait(TIMEOUT_S)
 
 
 def test_request_is_dropped_when_its_client_leaves(
     infer: Any, message: Message, service: Any
 ) -> None:
     call = infer.future(message("wait"))
-    assert service.entered.wait(5)
+    assert service.entered.wait(TIMEOUT_S)
     call.cancel()
-    assert service.cancelled.wait(5)
+    assert service.cancelled.wait(TIMEOUT_S)
 
 
 def test_failures_are_counted_when_the_service_never_saw_the_request(

@@ -20,9 +20,9 @@ from serving.grpc.caption_messages import (
 from serving.pb.quartet.v1 import quartet_pb2 as pb
 from serving.types import MAX_IMAGES
 from tests.fake_captions import SEED, WORDS, attention_of, caption_of
+from tests.patience import TIMEOUT_S
 
 SERVICE = "/quartet.v1.Quartet/"
-TIMEOUT_S = 10.0
 ALL_OPTIONS = pb.CaptionOptions(
     captions=2,
     beam_width=0,

@@ -11,9 +11,9 @@ from serving import errors
 from serving.generation_types import GenerateRequest, Piece, Receipt
 from serving.grpc.text_messages import decode_generate, encode_piece
 from serving.pb.quartet.v1 import quartet_pb2 as pb
+from tests.patience import TIMEOUT_S
 
 METHOD = "/quartet.v1.Quartet/GenerateText"
-TIMEOUT_S = 10.0
 COMPLETE = pb.GenerateTextRequest(
     model_name="m",
     model_version="2",

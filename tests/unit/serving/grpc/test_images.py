@@ -32,9 +32,9 @@ from serving.pb.quartet.v1 import quartet_pb2 as pb
 from serving.picture_files import PictureForm
 from serving.types import MAX_IMAGES
 from tests.fake_images import FINGERPRINT, SEED, SIZE, pixels_of
+from tests.patience import TIMEOUT_S
 
 SERVICE = "/quartet.v1.Quartet/"
-TIMEOUT_S = 30.0
 FILE = pb.Image(data=b"\xff\xd8")
 
 
@@ -293,7 +293,8 @@ def test_call_tells_the_service_its_deadline_and_id(
     asked, judged = service.images.requests[0], service.images.critiques[0]
     assert (asked.request_id, judged.request_id) == ("call-7", "call-8")
     for request in (asked, judged):
-        assert before < request.deadline < time.monotonic() + TIMEOUT_S
+        # gRPC sends the time left in coarse units, rounded up.
+        assert before < request.deadline < time.monotonic() + 1.1 * TIMEOUT_S
 
 
 def test_picture_is_sent_before_the_next_is_made(generate: Any, service: Any, server: Any) -> None:
@@ -320,7 +321,7 @@ def test_stream_stops_when_the_client_cancels(generate: Any, service: Any) -> No
 
 
 def test_stream_of_a_client_that_leaves_is_no_fault(generate: Any, service: Any) -> None:
-    call = generate(request_of(count=10**6))
+    call = generate(request_of(count=20_000))
     assert next(call).WhichOneof("event") == "started"
     call.cancel()
     assert service.cancelled.wait(TIMEOUT_S)

@@ -7,12 +7,13 @@ from serving.errors import NotSupported
 from serving.pb.quartet.v1 import quartet_pb2 as pb
 from serving.pb.quartet.v1 import quartet_pb2_grpc
 from serving.types import MAX_IMAGES
+from tests.patience import TIMEOUT_S
 
 
 def classify(address: str, request: pb.ClassifyRequest) -> pb.ClassifyResponse:
     with grpc.insecure_channel(address) as channel:
         stub: Any = quartet_pb2_grpc.QuartetStub(channel)  # type: ignore[no-untyped-call]  # generated
-        response: pb.ClassifyResponse = stub.Classify(request, timeout=5)
+        response: pb.ClassifyResponse = stub.Classify(request, timeout=TIMEOUT_S)
     return response
 
 

@@ -17,7 +17,7 @@ from quartet.config import ConfigError
 from serving.grpc.server import GrpcServer, channel_options
 from serving.pb.inference import open_inference_grpc_pb2 as pb
 from serving.settings import GrpcSettings
-from tests.fake_images import encode_picture
+from tests.patience import TIMEOUT_S
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 Message = Callable[[str], bytes]
@@ -37,7 +37,7 @@ def first_refusal(address: str, data: bytes) -> grpc.StatusCode:
     with opened as channel:
         while True:
             try:
-                channel.unary_unary(INFER)(data, timeout=5)
+                channel.unary_unary(INFER)(data, timeout=TIMEOUT_S)
             except grpc.RpcError as error:
                 return error.code()
 
@@ -80,31 +80,31 @@ def test_stop_lets_calls_in_flight_finish(
     server: Any, infer: Any, message: Message, service: Any
 ) -> None:
     call = infer.future(message("wait"))
-    assert service.entered.wait(5)
+    assert service.entered.wait(TIMEOUT_S)
     with ThreadPoolExecutor(1) as pool:
-        stopping = pool.submit(server.stop, 5.0)
+        stopping = pool.submit(server.stop, TIMEOUT_S)
         refusal = first_refusal(server.address, message("echo"))
         service.go_on.set()
-        stopping.result(5)
+        stopping.result(TIMEOUT_S)
     # A call that meets the closing of the socket itself is CANCELLED by gRPC's core.
     assert refusal in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-    assert pb.ModelInferResponse.FromString(call.result(5)).model_name == "wait"
+    assert pb.ModelInferResponse.FromString(call.result(TIMEOUT_S)).model_name == "wait"
 
 
 def test_stop_cancels_calls_in_flight_when_the_grace_is_over(
     server: Any, infer: Any, message: Message, service: Any
 ) -> None:
     call = infer.future(message("wait"))
-    assert service.entered.wait(5)
+    assert service.entered.wait(TIMEOUT_S)
     server.stop(0.05)
-    assert call.exception(5) is not None
-    assert service.cancelled.wait(5)
+    assert call.exception(TIMEOUT_S) is not None
+    assert service.cancelled.wait(TIMEOUT_S)
 
 
 async def test_start_names_the_address_when_the_port_is_taken(server: Any, service: Any) -> None:
     port = int(server.address.rpartition(":")[2])
     with pytest.raises(ConfigError, match=rf"gRPC cannot listen on 127\.0\.0\.1:{port}"):
-        await GrpcServer(service, GrpcSettings(), encode_picture).start("127.0.0.1", port)
+        await GrpcServer(service, GrpcSettings()).start("127.0.0.1", port)
 
 
 def test_reflection_describes_every_service(channel: Any) -> None:
@@ -146,12 +146,12 @@ def test_settings_are_given_to_grpc_in_milliseconds_and_bytes() -> None:
 def test_connections_are_renewed_after_their_age_without_losing_a_call(
     serve: Serve, message: Message
 ) -> None:
-    settings = GrpcSettings(max_connection_age_s=0.05, max_connection_age_grace_s=5.0)
+    settings = GrpcSettings(max_connection_age_s=0.05, max_connection_age_grace_s=TIMEOUT_S)
     with serve(settings) as server:
         opened: Any = grpc.insecure_channel(server.address)
         with opened as channel:
             states: list[Any] = []
             channel.subscribe(states.append)
             while grpc.ChannelConnectivity.IDLE not in states[1:]:
-                channel.unary_unary(INFER)(message("echo"), timeout=5)
-            channel.unary_unary(INFER)(message("echo"), timeout=5)
+                channel.unary_unary(INFER)(message("echo"), timeout=TIMEOUT_S)
+            channel.unary_unary(INFER)(message("echo"), timeout=TIMEOUT_S)

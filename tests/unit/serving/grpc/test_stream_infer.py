@@ -17,9 +17,9 @@ from tritonclient.utils import InferenceServerException
 from serving.errors import InferenceFailed, InvalidInput
 from serving.pb.inference import open_inference_grpc_pb2 as pb
 from serving.settings import GrpcSettings
+from tests.patience import TIMEOUT_S
 
 METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
-TIMEOUT_S = 10.0
 
 
 def request(
