@@ -13,10 +13,10 @@ import pytest
 from serving.pb.quartet.v1 import quartet_pb2 as pb
 from tests.caption_models import GRID, WORDS, photo
 from tests.e2e.process import ServerProcess, wait_until
+from tests.patience import TIMEOUT_S
 from tests.videos import animation, scene
 
 pytestmark = pytest.mark.e2e
-TIMEOUT_S = 60.0
 LONG = {"temperature": 1.0, "captions": 32, "min_tokens": 40, "max_tokens": 40, "attention": True}
 """With 31 pictures 992 captions of 40 words: many runs of all slots, all with attention."""
 REASONS = {pb.FINISH_REASON_STOP: "stop", pb.FINISH_REASON_LENGTH: "length"}

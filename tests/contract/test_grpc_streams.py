@@ -14,10 +14,10 @@ from tritonclient.utils import InferenceServerException
 from serving.pb.quartet.v1 import quartet_pb2 as pb
 from tests.e2e.graphs import plus, write_model
 from tests.e2e.process import ServerProcess, wait_until
+from tests.patience import TIMEOUT_S
 from tests.text_models import make_text_model
 
 REQUESTS = 10_000
-TIMEOUT_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from serving.pb.inference import open_inference_grpc_pb2 as ours
 from tests.e2e.fixtures import StartServer
 from tests.e2e.graphs import identity, write_model
 from tests.e2e.process import ServerProcess
+from tests.patience import TIMEOUT_S
 
 pytestmark = pytest.mark.e2e
 TWO = np.array([[1, 2]], np.float32)
@@ -46,7 +47,7 @@ def request(model: str = "identity_fp32", raw: bytes | None = None) -> stock.Mod
 
 def code_of(stub: stock_grpc.GRPCInferenceServiceStub, message: stock.ModelInferRequest) -> str:
     with pytest.raises(grpc.RpcError) as refusal:
-        stub.ModelInfer(message, timeout=30)
+        stub.ModelInfer(message, timeout=TIMEOUT_S)
     assert refusal.value.details()
     return str(refusal.value.code().name)
 
@@ -120,14 +121,14 @@ def test_methods_of_later_extensions_are_unimplemented(
     stub: stock_grpc.GRPCInferenceServiceStub,
 ) -> None:
     with pytest.raises(grpc.RpcError) as refusal:
-        stub.RepositoryIndex(stock.RepositoryIndexRequest(), timeout=10)
+        stub.RepositoryIndex(stock.RepositoryIndexRequest(), timeout=TIMEOUT_S)
     assert refusal.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_bytes_that_are_no_message_are_the_clients_fault(channel: grpc.Channel) -> None:
     call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer", None, None)
     with pytest.raises(grpc.RpcError) as refusal:
-        call(b"\xff\xff\xff", timeout=10)
+        call(b"\xff\xff\xff", timeout=TIMEOUT_S)
     assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -138,20 +139,20 @@ def test_health_check_serves_for_server_services_and_models(
     channel: grpc.Channel, service: str
 ) -> None:
     health = health_pb2_grpc.HealthStub(channel)
-    answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+    answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_S)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_health_check_of_a_model_that_failed_is_not_serving(channel: grpc.Channel) -> None:
     health = health_pb2_grpc.HealthStub(channel)
-    answer = health.Check(health_pb2.HealthCheckRequest(service="broken"), timeout=10)
+    answer = health.Check(health_pb2.HealthCheckRequest(service="broken"), timeout=TIMEOUT_S)
     assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def test_health_check_of_an_unknown_name_is_not_found(channel: grpc.Channel) -> None:
     health = health_pb2_grpc.HealthStub(channel)
     with pytest.raises(grpc.RpcError) as refusal:
-        health.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=10)
+        health.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=TIMEOUT_S)
     assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
 
 
@@ -177,9 +178,9 @@ def test_message_over_the_limit_is_refused_and_the_connection_lives(
         assert code_of(stub, request(raw=bytes(6000))) == "RESOURCE_EXHAUSTED"
         bomb = request(raw=bytes(100_000))
         with pytest.raises(grpc.RpcError) as refusal:
-            stub.ModelInfer(bomb, timeout=30, compression=grpc.Compression.Gzip)
+            stub.ModelInfer(bomb, timeout=TIMEOUT_S, compression=grpc.Compression.Gzip)
         assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert stub.ModelInfer(request(raw=bytes(8)), timeout=30).raw_output_contents
+        assert stub.ModelInfer(request(raw=bytes(8)), timeout=TIMEOUT_S).raw_output_contents
 
 
 def test_reserved_parameter_is_refused(stub: stock_grpc.GRPCInferenceServiceStub) -> None:
@@ -199,6 +200,8 @@ def test_extension_that_is_not_served_is_unimplemented(
 
 def test_request_id_comes_back_with_an_error(stub: stock_grpc.GRPCInferenceServiceStub) -> None:
     with pytest.raises(grpc.RpcError) as refusal:
-        stub.ModelInfer(request("nobody"), timeout=30, metadata=(("x-request-id", "call-10"),))
+        stub.ModelInfer(
+            request("nobody"), timeout=TIMEOUT_S, metadata=(("x-request-id", "call-10"),)
+        )
     trailing = refusal.value.trailing_metadata() or ()
     assert [str(item.value) for item in trailing if item.key == "x-request-id"] == ["call-10"]

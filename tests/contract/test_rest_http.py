@@ -18,6 +18,7 @@ from tests.e2e.process import (
     slow_document,
     wait_until,
 )
+from tests.patience import TIMEOUT_S
 
 pytestmark = pytest.mark.e2e
 DOCUMENT = json.dumps(
@@ -229,7 +230,7 @@ def test_full_queue_is_429_and_says_when_to_retry(
 
 def exchange(server: ServerProcess, data: bytes) -> bytes:
     """Send raw bytes and read until the server hangs up, or has nothing more to say."""
-    with socket.create_connection(("127.0.0.1", server.http_port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=TIMEOUT_S) as connection:
         connection.sendall(data)
         answer = b""
         while chunk := connection.recv(65536):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.fixtures import StartServer
 from tests.e2e.process import ServerProcess, wait_until
+from tests.patience import TIMEOUT_S
 from tests.text_models import make_text_model
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +26,7 @@ class RawStream:
     def __init__(self, server: ServerProcess, path: str, document: object) -> None:
         body = json.dumps(document).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._socket = socket.create_connection(("127.0.0.1", server.http_port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", server.http_port), timeout=TIMEOUT_S)
         self._socket.sendall(head.encode() + body)
         self._file = self._socket.makefile("rb")
 

@@ -13,6 +13,7 @@ import tritonclient.http
 import tritonclient.http.aio
 
 from tests.e2e.process import ServerProcess
+from tests.patience import TIMEOUT_S
 
 pytestmark = pytest.mark.e2e
 CONCURRENT = 60
@@ -121,6 +122,6 @@ def test_async_infer_over_grpc_calls_back(server: ServerProcess) -> None:
                 lambda result, error, number=number: done.put((number, result, error)),
             )
         for _ in range(20):
-            number, result, error = done.get(timeout=30)
+            number, result, error = done.get(timeout=TIMEOUT_S)
             assert error is None
             np.testing.assert_array_equal(result.as_numpy("y"), rows(number) + 1)

@@ -16,6 +16,7 @@ import tritonclient.http.aio
 from tritonclient.utils import InferenceServerException
 
 from tests.e2e.process import ServerProcess
+from tests.patience import TIMEOUT_S
 
 Array = npt.NDArray[Any]
 
@@ -190,7 +191,7 @@ class TypedGrpc(Triton):
             kind = {bool: "bool_param", int: "int64_param", str: "string_param"}[type(value)]
             setattr(message.parameters[name], kind, value)
         try:
-            answer = self._stub.ModelInfer(message, timeout=30)
+            answer = self._stub.ModelInfer(message, timeout=TIMEOUT_S)
         except grpc.RpcError as error:
             raise Refused(error.code().name, error.details() or "") from error
         assert not any(output.HasField("contents") for output in answer.outputs)

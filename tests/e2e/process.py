@@ -17,8 +17,10 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 30.0
+from tests.patience import TIMEOUT_S
+
+START_TIMEOUT_S = TIMEOUT_S
+STOP_TIMEOUT_S = TIMEOUT_S
 POLL_S = 0.01
 
 
@@ -151,7 +153,7 @@ class ServerProcess:
     @contextlib.contextmanager
     def connection(self) -> Iterator[http.client.HTTPConnection]:
         """A keep-alive HTTP connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=TIMEOUT_S)
         try:
             yield connection
         finally:

@@ -18,6 +18,7 @@ from PIL import Image
 from quartet.artifact import ENCODER_FILE, METADATA_KEY, MODEL_FILE, ImageCaptioningTask, parse_task
 from tests.e2e.fixtures import MODEL_REPOSITORY
 from tests.e2e.process import ServerProcess
+from tests.patience import TIMEOUT_S
 from training.caption.bleu import bleu
 from training.caption.cider import CiderD
 from training.caption.decoding import BeamSettings, beam_rules, words_of
@@ -84,7 +85,7 @@ def decode_with_training(version: int, photos: Sequence[bytes]) -> list[str]:
 def ask(server: ServerProcess, photos: Sequence[bytes], version: int) -> list[str]:
     """The server's best captions, ``CLIENTS`` requests at a time."""
     url = f"http://{server.http_address}/v1/captions/captioner/versions/{version}"
-    with httpx.Client(timeout=120) as client, ThreadPoolExecutor(CLIENTS) as pool:
+    with httpx.Client(timeout=TIMEOUT_S) as client, ThreadPoolExecutor(CLIENTS) as pool:
 
         def caption(data: bytes) -> str:
             headers = {"content-type": "image/jpeg"}
@@ -128,7 +129,7 @@ def post(server: ServerProcess, **body: Any) -> httpx.Response:
     return httpx.post(
         f"http://{server.http_address}/v1/captions/captioner",
         json={"image": photo, **body},
-        timeout=60,
+        timeout=TIMEOUT_S,
     )
 
 

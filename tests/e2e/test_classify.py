@@ -18,6 +18,7 @@ from PIL import Image
 
 from serving.pb.quartet.v1 import quartet_pb2, quartet_pb2_grpc
 from tests.e2e.process import ServerProcess
+from tests.patience import TIMEOUT_S
 
 pytestmark = pytest.mark.e2e
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
@@ -72,7 +73,7 @@ REST_FORMS: Mapping[str, Callable[[bytes], dict[str, Any]]] = {
 def post(
     server: ServerProcess, form: str, data: bytes, model: str = "brightness"
 ) -> httpx.Response:
-    return httpx.post(url(server, model), **REST_FORMS[form](data), timeout=30)
+    return httpx.post(url(server, model), **REST_FORMS[form](data), timeout=TIMEOUT_S)
 
 
 def classify_grpc(
@@ -83,7 +84,7 @@ def classify_grpc(
         request = quartet_pb2.ClassifyRequest(
             model_name=model, images=[quartet_pb2.Image(data=d) for d in images], **fields
         )
-        answer: quartet_pb2.ClassifyResponse = stub.Classify(request, timeout=30)
+        answer: quartet_pb2.ClassifyResponse = stub.Classify(request, timeout=TIMEOUT_S)
         return answer
 
 
@@ -95,7 +96,7 @@ def test_curl_gets_a_label(server: ServerProcess, tmp_path: Path) -> None:
         ["curl", "--silent", "--fail", "-F", f"image=@{file}", url(server)],
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=TIMEOUT_S,
     )
     answer = httpx.Response(200, content=done.stdout).json()
     assert answer["model_name"] == "brightness"
@@ -127,7 +128,7 @@ def test_grpc_gives_what_rest_gives(server: ServerProcess, kind: str) -> None:
 def test_several_pictures_are_answered_in_order(server: ServerProcess) -> None:
     shades = [0, 255, 10, 240, 255]
     files = [("image", (f"{i}.png", picture(shade))) for i, shade in enumerate(shades)]
-    answer = httpx.post(url(server), files=files).json()
+    answer = httpx.post(url(server), files=files, timeout=TIMEOUT_S).json()
     labels = [result["predictions"][0]["label"] for result in answer["results"]]
     assert labels == ["dark", "light", "dark", "light", "light"]
     typed = classify_grpc(server, *(picture(shade) for shade in shades))
@@ -136,20 +137,24 @@ def test_several_pictures_are_answered_in_order(server: ServerProcess) -> None:
 
 def test_more_pictures_than_a_batch_holds_are_all_answered(server: ServerProcess) -> None:
     images = [base64.b64encode(picture(255 * (i % 2), size=(8, 8))).decode() for i in range(64)]
-    answer = httpx.post(url(server), json={"images": images}).json()
+    answer = httpx.post(url(server), json={"images": images}, timeout=TIMEOUT_S).json()
     labels = [result["predictions"][0]["label"] for result in answer["results"]]
     assert labels == ["dark", "light"] * 32
 
 
 def test_top_k_limits_the_predictions(server: ServerProcess) -> None:
-    answer = httpx.post(url(server, suffix="?top_k=1"), files={"image": ("p", picture())})
+    answer = httpx.post(
+        url(server, suffix="?top_k=1"), files={"image": ("p", picture())}, timeout=TIMEOUT_S
+    )
     assert [p["label"] for p in answer.json()["predictions"]] == ["light"]
     assert len(classify_grpc(server, picture(), top_k=1).results[0].predictions) == 1
 
 
 @pytest.mark.parametrize("version", ["1", "9"])
 def test_version_may_be_named(server: ServerProcess, version: str) -> None:
-    answer = httpx.post(url(server, suffix=f"/versions/{version}"), **as_form(picture()))
+    answer = httpx.post(
+        url(server, suffix=f"/versions/{version}"), **as_form(picture()), timeout=TIMEOUT_S
+    )
     assert answer.status_code == (200 if version == "1" else 404)
 
 
@@ -189,7 +194,7 @@ def test_bad_picture_is_refused_over_grpc(server: ServerProcess, case: str) -> N
 
 def test_bad_picture_among_good_ones_is_named(server: ServerProcess) -> None:
     files = [("image", ("a", picture())), ("image", ("b", b"nothing")), ("image", ("c", picture()))]
-    answer = httpx.post(url(server), files=files)
+    answer = httpx.post(url(server), files=files, timeout=TIMEOUT_S)
     assert answer.status_code == 400
     assert "image 2 of 3" in answer.json()["error"]
 
@@ -232,7 +237,7 @@ BAD_CALLS: dict[str, tuple[dict[str, Any], int, str]] = {
 @pytest.mark.parametrize("case", BAD_CALLS)
 def test_bad_call_is_refused_with_what_was_expected(server: ServerProcess, case: str) -> None:
     arguments, status, words = BAD_CALLS[case]
-    answer = httpx.post(url(server), **arguments)
+    answer = httpx.post(url(server), **arguments, timeout=TIMEOUT_S)
     assert answer.status_code == status, answer.text
     assert words in answer.json()["error"]
 

@@ -16,6 +16,7 @@ from tritonclient.utils import InferenceServerException
 from tests.e2e.fixtures import StartServer
 from tests.e2e.graphs import SLOW_PBTXT, identity, slow, write_model
 from tests.e2e.process import ServerProcess, ask, receive, send_infer, slow_document, wait_until
+from tests.patience import TIMEOUT_S
 
 pytestmark = pytest.mark.e2e
 ONE = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [1]}]}
@@ -186,7 +187,7 @@ def test_late_grpc_call_is_told_unavailable(
 
 def load_over_http(server: ServerProcess, stop: threading.Event) -> int:
     """Requests on one connection until told to stop; each must be answered with its number."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=TIMEOUT_S)
     done = 0
     while not stop.is_set():
         send_infer(connection, "identity", ONE)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.e2e.process import ServerProcess
+from tests.patience import TIMEOUT_S
 
 pytestmark = pytest.mark.e2e
 bounded = settings(
@@ -94,7 +95,7 @@ infer_headers = st.fixed_dictionaries(
 @pytest.fixture(scope="module")
 def client(server: ServerProcess) -> Iterator[httpx.Client]:
     """One keep-alive connection; a server that hangs up is a failure of its own."""
-    with httpx.Client(base_url=f"http://{server.http_address}", timeout=20) as opened:
+    with httpx.Client(base_url=f"http://{server.http_address}", timeout=TIMEOUT_S) as opened:
         yield opened
 
 
@@ -203,7 +204,7 @@ def test_random_messages_over_grpc(server: ServerProcess, method: str) -> None:
         @bounded
         @given(data=st.binary(max_size=60) | st.binary(max_size=40).map(_named))
         def send(data: bytes) -> None:
-            outcome = call.future(data, timeout=20)
+            outcome = call.future(data, timeout=TIMEOUT_S)
             assert outcome.code().name in ANSWERS, outcome.details()
 
         send()

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.graphs import BATCHING_PBTXT, SLOW_PBTXT, look_up, plus, slow, write_model
 from tests.e2e.process import ServerProcess, send_infer, slow_document, wait_until
+from tests.patience import TIMEOUT_S
 
 pytestmark = pytest.mark.e2e
 TRITON_NAMES = {
@@ -81,7 +82,7 @@ ROWS = (1 + 2 + 3) * 4 + 3 * 2
 
 
 def test_both_ports_serve_the_same_well_formed_text(counted: ServerProcess) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", counted.metrics_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", counted.metrics_port, timeout=TIMEOUT_S)
     connection.request("GET", "/metrics")
     response = connection.getresponse()
     text = response.read().decode()
@@ -97,7 +98,7 @@ def test_both_ports_serve_the_same_well_formed_text(counted: ServerProcess) -> N
 
 
 def test_metrics_port_serves_nothing_else(counted: ServerProcess) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", counted.metrics_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", counted.metrics_port, timeout=TIMEOUT_S)
     connection.request("GET", "/v2")
     response = connection.getresponse()
     assert response.status == 404

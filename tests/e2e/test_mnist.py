@@ -18,6 +18,7 @@ from PIL import Image
 from serving.pb.quartet.v1 import quartet_pb2, quartet_pb2_grpc
 from tests.e2e.fixtures import MODEL_REPOSITORY
 from tests.e2e.process import ServerProcess
+from tests.patience import TIMEOUT_S
 from training.data.idx import read_idx
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data]
@@ -103,7 +104,7 @@ def test_pictures_score_as_tensors(
         results = answer.json()["results"]
         return [result["predictions"][0]["index"] for result in results]
 
-    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(CLIENTS) as pool:
+    with httpx.Client(timeout=TIMEOUT_S) as client, ThreadPoolExecutor(CLIENTS) as pool:
         answers = list(pool.map(lambda part: classify(client, part), parts))
     found = np.concatenate([np.array(answer) for answer in answers])
     assert len(found) == len(labels)
@@ -119,6 +120,6 @@ def test_typed_calls_say_what_tensors_say(
     request = quartet_pb2.ClassifyRequest(model_name="mnist", images=pictures, top_k=1)
     with grpc.insecure_channel(mnist_server.grpc_address) as channel:
         stub = quartet_pb2_grpc.QuartetStub(channel)  # type: ignore[no-untyped-call]  # generated
-        answer = stub.Classify(request, timeout=30)
+        answer = stub.Classify(request, timeout=TIMEOUT_S)
     found = [result.predictions[0].index for result in answer.results]
     assert found == tensor_predictions[:BATCH].tolist()
