@@ -6,9 +6,10 @@ into the run, from where the exporter takes them into the model: a list of ``{"n
 ``training.dcgan.direction_trial`` defines them.
 
 Samples of 20,000 seeds are scored. For each attribute two directions are found
-(``training.dcgan.latent_directions``), the step is chosen on other seeds, and what is reported is
-measured on yet others. Of the two kinds the one that flips more is kept, and of two that flip
-enough the one that changes the other attributes less.
+(``training.dcgan.latent_directions``), at right angles to those that change the others, and the
+digit where there is one. The step is chosen on other seeds, and what is reported is measured on yet
+others. Of the two kinds the one that flips more is kept, and of two that flip enough the one that
+changes the other attributes less.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from quartet.config import ConfigError
 from training.checkpoint import CheckpointError
 from training.data.idx import DataError
 from training.dcgan.direction_trial import Trial, rank
-from training.dcgan.latent_directions import KINDS, Attribute, find_directions
+from training.dcgan.latent_directions import KINDS, Attribute, class_directions, find_directions
 from training.dcgan.pictures import PictureSet, load_pictures
 from training.dcgan.samples import Sampler, make_sampler, noise
 from training.dcgan.scorer import MODEL_REPOSITORY, Scorer, open_scorer
@@ -69,10 +70,12 @@ def find_all(
     learned, chosen, reported = (
         noise(range(end - count, end), size) for count, end in zip(seeds, ends, strict=True)
     )
-    values = scorer.score(sampler.draw(learned)).values
-    found = {
-        kind: find_directions(learned.double().numpy(), values, attributes, kind) for kind in KINDS
-    }
+    scores, points = scorer.score(sampler.draw(learned)), learned.double().numpy()
+    kept = []
+    if scores.probabilities is not None:
+        kept = class_directions(points, scores.attributes[:, 0].numpy())
+    values = scores.values
+    found = {kind: find_directions(points, values, attributes, kind, kept) for kind in KINDS}
     deviations = {key: float(row.std()) for key, row in values.items()}
     choosing, reporting = (
         Trial(sampler, scorer, attributes, deviations, z, scorer.score(sampler.draw(z)))

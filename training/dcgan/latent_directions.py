@@ -59,7 +59,11 @@ class Attribute:
 
 
 def find_directions(
-    z: Array, values: Mapping[str, Array], attributes: Sequence[Attribute], kind: Kind
+    z: Array,
+    values: Mapping[str, Array],
+    attributes: Sequence[Attribute],
+    kind: Kind,
+    kept: Sequence[Array] = (),
 ) -> dict[str, Array]:
     """A direction [Z] of length 1 for the name of each attribute, at right angles to the others'.
 
@@ -71,12 +75,25 @@ def find_directions(
         values: of the attributes [N], by ``Attribute.value``.
         attributes: all that should not change together.
         kind: how they are found.
+        kept: directions [Z] of what else should stay as it is.
     """
     plain = {attribute.name: _one(z, values[attribute.value], kind) for attribute in attributes}
     return {
-        name: without(direction, [other for key, other in plain.items() if key != name])
+        name: without(direction, [*kept, *(other for key, other in plain.items() if key != name)])
         for name, direction in plain.items()
     }
+
+
+def class_directions(z: Array, classes: npt.NDArray[np.int64]) -> list[Array]:
+    """From the mean of all noise [N, Z] to that of each class but one, which follows from them.
+
+    Args:
+        z: [N, Z].
+        classes: of the pictures [N]. Noise that moves at right angles to these directions changes
+            no class as far as classes are told by planes through the noise.
+    """
+    middle = z.mean(0)
+    return [z[classes == label].mean(0) - middle for label in np.unique(classes)[1:]]
 
 
 def _one(z: Array, values: Array, kind: Kind) -> Array:

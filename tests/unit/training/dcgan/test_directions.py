@@ -12,6 +12,7 @@ from training.dcgan.directions import describe, find_all
 from training.dcgan.latent_directions import (
     KINDS,
     Attribute,
+    class_directions,
     find_directions,
     logistic_normal,
     moved,
@@ -68,6 +69,17 @@ def test_a_direction_is_at_right_angles_to_the_other_attribute(kind: str) -> Non
     assert found["thicker"] @ AXES[0] > 0.995
     assert abs(found["thicker"] @ AXES[1]) < 0.03
     assert np.linalg.norm(found["slanted"]) == pytest.approx(1)
+
+
+def test_a_direction_is_at_right_angles_to_those_of_the_classes() -> None:
+    z = RANDOM.normal(size=(6000, SIZE))
+    classes = np.digitize(z[:, 2], [-0.5, 0.5])
+    kept = class_directions(z, classes)
+    assert len(kept) == 2  # that of the third class follows from the others
+    values = {"weight": z[:, 0] + z[:, 2], "slant": z[:, 1]}
+    found = find_directions(z, values, (THICK, SLANTED), "linear", kept)
+    assert found["thicker"] @ AXES[0] > 0.98  # all but the class's axis, and sampling noise
+    assert max(abs(found["thicker"] @ direction) for direction in kept) < 1e-12
 
 
 def test_without_takes_off_all_of_the_others_span() -> None:
