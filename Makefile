@@ -17,7 +17,7 @@ TEXT_NAME ?= $(if $(filter lstm512,$(CELL)$(WIDTH)),$(basename $(notdir $(CORPUS
 # A run keeps the name of its text's file, not where it lies.
 TEXT_DIR = $(if $(filter /%,$(CORPUS)),$(dir $(CORPUS)),$(DATA_DIR))
 
-.PHONY: help serve test lint format proto train-mnist train-text train-captions clean
+.PHONY: help serve test lint format proto train-mnist train-text train-captions train-images clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,25 @@ train-captions: $(VENV)/.full ## train the captioner's encoder and decoder, eval
 	$(BIN)/quartet train caption --fine-tune --run.name tuned --data-dir $(DATA_DIR)
 	$(BIN)/quartet evaluate runs/caption/tuned --data-dir $(DATA_DIR)
 	$(BIN)/quartet export runs/caption/tuned --name captioner --data-dir $(DATA_DIR)
+
+# name of the run, options, name of the model; those told nothing but noise have directions.
+define GENERATOR
+	$(BIN)/quartet train dcgan $(2) --run.name $(1) --data-dir $(DATA_DIR)
+	$(BIN)/quartet evaluate runs/dcgan/$(1) --split validation --data-dir $(DATA_DIR)
+	$(BIN)/quartet evaluate runs/dcgan/$(1) --data-dir $(DATA_DIR)
+	$(if $(findstring condition,$(2)),,$(BIN)/python -m training.dcgan.directions runs/dcgan/$(1) --data-dir $(DATA_DIR))
+	$(BIN)/quartet export runs/dcgan/$(1) --name $(3) --data-dir $(DATA_DIR)
+endef
+
+train-images: $(VENV)/.full ## train, evaluate and export the scorer of faces and all generators of pictures
+	$(BIN)/quartet train faces --run.name attributes --data-dir $(DATA_DIR)
+	$(BIN)/quartet evaluate runs/faces/attributes --data-dir $(DATA_DIR)
+	$(BIN)/quartet export runs/faces/attributes --name face-attributes --data-dir $(DATA_DIR)
+	$(call GENERATOR,faces,,dcgan-faces)
+	$(call GENERATOR,digits,--dataset mnist,dcgan-mnist)
+	$(call GENERATOR,digits-class,--dataset mnist --model.condition class,dcgan-mnist-class)
+	$(call GENERATOR,digits-prompt,--dataset mnist --model.condition prompt,dcgan-mnist-prompt)
+	$(call GENERATOR,faces-prompt,--model.condition prompt,dcgan-faces-prompt)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

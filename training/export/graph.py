@@ -94,6 +94,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
+            # Axes of several inputs that share a name, which is what is wanted of a batch.
+            warnings.filterwarnings("ignore", r"# The axis name: ", UserWarning)
             yield
     finally:
         logger.setLevel(level)
