@@ -22,6 +22,8 @@ probability (out)   float32 [B]                that it is real rather than gener
 Both compute each row by itself: a row's bytes do not depend on the batch it is in.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -29,6 +31,8 @@ from pydantic import Field, model_validator
 from quartet.config import Config
 from quartet.prompts import prompt_words
 
+_UNIT_TOLERANCE = 1e-3
+"""Of a direction's length."""
 Condition = Literal["none", "class", "prompt"]
 """What a generator is told beside the noise."""
 
@@ -90,12 +94,20 @@ class ImageGenerationTask(Config):
                 f"{'classes' if self.condition == 'class' else 'words in vocabulary'}"
             )
         if self.condition == "prompt":
-            self.encode_prompt(self.default_prompt)
+            if self.vocabulary[0]:
+                raise ValueError(f"vocabulary: 0 is no word, got {self.vocabulary[0]!r}")
+            for prompt in (self.default_prompt, *self.example_prompts):
+                self.encode_prompt(prompt)
+        _refuse_twice("classes", self.classes)
+        _refuse_twice("vocabulary", self.vocabulary)
+        ways = [name for d in self.directions for name in (d.name, d.opposite) if name]
+        _refuse_twice("directions", ways)
         for direction in self.directions:
-            if len(direction.vector) != self.latent_size:
+            length = math.hypot(*direction.vector)
+            if len(direction.vector) != self.latent_size or abs(length - 1) > _UNIT_TOLERANCE:
                 raise ValueError(
-                    f"directions: {direction.name} has {len(direction.vector)} numbers, "
-                    f"expected {self.latent_size}"
+                    f"directions: {direction.name} has {len(direction.vector)} numbers and length "
+                    f"{length:.4g}, expected {self.latent_size} and 1"
                 )
         return self
 
@@ -122,3 +134,9 @@ class ImageGenerationTask(Config):
                 f"prompt: expected at most {self.prompt_length} words, got {len(words)}"
             )
         return tuple(places[word] for word in words) + (0,) * (self.prompt_length - len(words))
+
+
+def _refuse_twice(field: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{field}: {', '.join(map(repr, twice))} stands there more than once")

@@ -59,7 +59,7 @@ def test_a_prompt_condition_without_words_or_input_is_refused(change: dict[str, 
 @pytest.mark.parametrize("length", [2, 4])
 def test_a_direction_of_another_length_than_the_noise_is_refused(length: int) -> None:
     direction = Direction(name="older", vector=(1.0,) + (0.0,) * (length - 1), step=1.0)
-    with pytest.raises(ValidationError, match=f"older has {length} numbers, expected 3"):
+    with pytest.raises(ValidationError, match=f"older has {length} numbers and length 1, expected 3"):
         ImageGenerationTask(**SIZE, directions=(direction,))
 
 
@@ -98,3 +98,37 @@ def test_unknown_words_are_named_beside_those_that_are_known() -> None:
 def test_a_prompt_of_too_many_words_is_refused() -> None:
     with pytest.raises(ValueError, match="expected at most 3 words, got 4"):
         ImageGenerationTask(**PROMPTS).encode_prompt("a thin thin one")
+
+
+def test_a_direction_that_is_not_of_length_1_is_refused() -> None:
+    direction = {"name": "older", "vector": (2.0, 0.0, 0.0), "step": 1.0}
+    with pytest.raises(
+        ValidationError, match=r"older has 3 numbers and length 2, expected 3 and 1"
+    ):
+        ImageGenerationTask.model_validate(
+            {"latent_size": 3, "height": 8, "width": 8, "directions": [direction]}
+        )
+
+
+def test_two_directions_of_one_name_are_refused() -> None:
+    direction = {"name": "older", "vector": (1.0, 0.0, 0.0), "step": 1.0}
+    other = {**direction, "name": "younger", "opposite": "older"}
+    with pytest.raises(ValidationError, match="directions: 'older' stands there more than once"):
+        ImageGenerationTask.model_validate(
+            {"latent_size": 3, "height": 8, "width": 8, "directions": [direction, other]}
+        )
+
+
+def test_a_vocabulary_that_begins_with_a_word_is_refused() -> None:
+    with pytest.raises(ValidationError, match="vocabulary: 0 is no word, got 'a'"):
+        ImageGenerationTask.model_validate(
+            {
+                "latent_size": 3,
+                "height": 8,
+                "width": 8,
+                "condition": "prompt",
+                "condition_input": "prompt",
+                "vocabulary": ("a", "digit"),
+                "prompt_length": 2,
+            }
+        )
