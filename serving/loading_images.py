@@ -35,7 +35,7 @@ from serving.tasks.image_generation import (
     ImageGenerator,
     ImageGeneratorFacts,
 )
-from serving.tasks.image_plan import encoded_prompt
+from serving.tasks.image_options import encoded_prompt
 from serving.tasks.picture_input import PictureInput
 from serving.types import Array
 from serving.version_source import VersionSource

@@ -16,7 +16,7 @@ from serving.image_metrics import ImageMetrics
 from serving.image_types import GeneratedImage, Pixels
 from serving.row_joining import as_serving_error
 from serving.scheduler import Finished
-from serving.tasks.image_plan import ImageBatch, ImagePlan
+from serving.tasks.image_plan import ImageBatch, ImagePlan, PlannedPieces
 from serving.types import Array, Timings
 
 FULL_QUEUE_WAIT_S = 0.05
@@ -102,7 +102,7 @@ class Images:
         self.timings: Timings | None = None
         """Of the first piece."""
         self._facts = facts
-        self._plan = plan
+        self._batches = PlannedPieces(plan)
         self._pieces = pieces
         self._run = run
         self._metrics = metrics
@@ -183,7 +183,7 @@ class Images:
     async def _make(self, start: int, rows: int) -> "_Made | ServingError":
         """One piece, or why there is none."""
         try:
-            batch = self._plan.batch(start, start + rows)
+            batch = self._batches.batch(start, start + rows)
             finished = await self._run_patiently(batch, patient=start > 0)
         except ServingError as error:
             return error

@@ -13,14 +13,13 @@ from serving.image_types import CritiqueRequest, ImageRequest
 from serving.request_check import RequestChecker
 from serving.scheduler import Finished, Scheduler
 from serving.tasks.image_answer import ImageFacts, Images, Pieces
-from serving.tasks.image_plan import (
-    ImagePlan,
+from serving.tasks.image_options import (
     ImagePlanLimits,
     chosen_class,
     chosen_prompt,
     encoded_prompt,
-    plan_images,
 )
+from serving.tasks.image_plan import ImagePlan, plan_images
 from serving.tasks.picture_input import PictureInput
 from serving.types import Array, Datatype, InferRequest, Tensor, Timings
 

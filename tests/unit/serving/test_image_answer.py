@@ -21,7 +21,8 @@ from serving.image_metrics import ImageFamilies
 from serving.image_types import GeneratedImage, ImageOptions, LatentPoint, Samples
 from serving.scheduler import Finished
 from serving.tasks.image_answer import ImageFacts, Images, Pieces
-from serving.tasks.image_plan import ImagePlan, ImagePlanLimits, plan_images
+from serving.tasks.image_options import ImagePlanLimits
+from serving.tasks.image_plan import ImagePlan, plan_images
 from serving.types import Array, Timings
 from tests.image_models import SIDE, ImageModel, image_task
 from tests.virtual_time import VirtualTimeLoop, run_virtual

@@ -1,6 +1,7 @@
 """Requests for pictures held against a model: what each source makes, and every fault by name."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ from serving.image_types import (
     Samples,
     SeedList,
 )
-from serving.tasks.image_plan import MAX_INDEX, ImagePlan, ImagePlanLimits, plan_images
+from serving.tasks.image_options import ImagePlanLimits
+from serving.tasks.image_plan import ImagePlan, PlannedPieces, plan_images
+from serving.tasks.image_sources import MAX_INDEX
 from tests.image_models import CLASSES, LATENT, PROMPT_LENGTH, ImageModel, image_task, unit
 
 MANY = 64
@@ -134,6 +137,24 @@ def test_a_piece_is_what_it_is_in_the_whole(source: LatentSource) -> None:
         for name, array in piece.inputs.items():
             assert np.array_equal(array, all_inputs[name][start:stop])
         assert len(piece.points) == len(piece.class_names) == stop - start
+
+
+@pytest.mark.parametrize("count", [1, 5, 64, 200])
+def test_pieces_that_are_cut_from_blocks_are_what_they_are_alone(count: int) -> None:
+    made = plan_images(
+        Samples(seed=3, count=count),
+        ImageOptions(),
+        replace(limits("class"), max_images=count),
+    )
+    pieces = PlannedPieces(made)
+    for start in [*range(0, count, 3), 0]:
+        stop = min(count, start + 3)
+        piece, alone = pieces.batch(start, stop), made.batch(start, stop)
+        assert piece.inputs.keys() == alone.inputs.keys()
+        for name, array in alone.inputs.items():
+            assert np.array_equal(piece.inputs[name], array)
+        assert list(piece.points) == list(alone.points)
+        assert list(piece.class_names) == list(alone.class_names)
 
 
 # --- options ---
