@@ -39,11 +39,12 @@ class Images:
             ServingError: there is no such model, the request is at fault, or the engine.
         """
         posted = scope["method"] == "POST"
-        body = await read_body(scope, receive, self._max_body_bytes) if posted else b""
+        # Of GET, too: behind it the client's leaving is waited for. It means nothing there.
+        body = await read_body(scope, receive, self._max_body_bytes)
         settings = self._service.image_settings
         call = parse_images(
             scope["query_string"],
-            body,
+            body if posted else b"",
             header(scope, b"content-type") or "",
             settings.max_images_http,
         )

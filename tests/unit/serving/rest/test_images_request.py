@@ -96,7 +96,8 @@ def test_noise_of_several_pictures_is_read_from_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "z", [[], [[]], [[1], [1, 2]], [["1"]], ["a"], [[[1]]], {"a": 1}, [None], [1, "x"], 1, [True], "x"]
+    "z",
+    [[], [[]], [[1], [1, 2]], [["1"]], ["a"], [[[1]]], {"a": 1}, [None], [1, "x"], 1, [True], "x"],
 )
 def test_noise_that_is_no_table_of_numbers_is_refused(z: Any) -> None:
     with pytest.raises(InvalidInput, match=r"^z: expected an array of numbers"):
