@@ -11,9 +11,12 @@ from training.config import (
     DataConfig,
     Fraction,
     InitConfig,
+    InitName,
     OptimizerConfig,
+    OptimizerName,
     RegularisationConfig,
     ScheduleConfig,
+    ScheduleName,
     TrainingConfig,
 )
 
@@ -77,6 +80,42 @@ class PicturesConfig(DataConfig):
     """Of labelled digits; a generator would learn the distortion, and all three must be 0."""
 
 
+class AdversarialOptimizerConfig(OptimizerConfig):
+    """Update rule, with the values of Radford et al. 2016, section 4."""
+
+    name: OptimizerName = "adam"
+    """Update rule."""
+    lr: float = Field(default=2e-4, gt=0.0)
+    """Learning rate."""
+    beta1: Fraction = 0.5
+    """Decay of the mean of gradients."""
+
+
+class AdversarialScheduleConfig(ScheduleConfig):
+    """Learning rate over the steps."""
+
+    name: ScheduleName = "constant"
+    """Shape of the curve."""
+
+
+class AdversarialRegularisationConfig(RegularisationConfig):
+    """What keeps the weights in bounds."""
+
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """L2 strength."""
+    dropout: Fraction = 0.0
+    """There is none; must be 0."""
+    ema_decay: Fraction = 0.999
+    """Decay of the running mean of the generator's weights, which is what is kept."""
+
+
+class AdversarialInitConfig(InitConfig):
+    """First values of the weights: N(0, 0.02^2) (Radford et al. 2016, section 4)."""
+
+    name: InitName = "normal"
+    """Distribution."""
+
+
 class DcganConfig(TrainingConfig):
     """Trains a generator and a discriminator against each other."""
 
@@ -88,16 +127,14 @@ class DcganConfig(TrainingConfig):
     """Objective and stabilisers."""
     data: PicturesConfig = PicturesConfig()
     """Batches."""
-    optimizer: OptimizerConfig = OptimizerConfig(name="adam", lr=2e-4, beta1=0.5)
+    optimizer: AdversarialOptimizerConfig = AdversarialOptimizerConfig()
     """The generator's; the discriminator's differs by its learning rate alone."""
-    schedule: ScheduleConfig = ScheduleConfig(name="constant")
+    schedule: AdversarialScheduleConfig = AdversarialScheduleConfig()
     """Of both."""
-    regularisation: RegularisationConfig = RegularisationConfig(
-        weight_decay=0.0, dropout=0.0, ema_decay=0.999
-    )
+    regularisation: AdversarialRegularisationConfig = AdversarialRegularisationConfig()
     """``ema_decay`` averages the generator."""
-    init: InitConfig = InitConfig(name="normal", std=0.02)
-    """First values of the weights (Radford et al. 2016, section 4)."""
+    init: AdversarialInitConfig = AdversarialInitConfig()
+    """First values of the weights."""
 
     @field_serializer("dataset")
     def _without_folder(self, path: str) -> str:

@@ -84,3 +84,11 @@ def test_recipe_suits_the_data_and_is_valid(dataset: str, side: int, channels: i
 )
 def test_run_is_named_by_data_condition_and_seed(values: dict[str, Any], name: str) -> None:
     assert FAMILY.run_name(DcganConfig.model_validate(values)) == name
+
+
+def test_one_value_of_a_section_leaves_the_others_as_they_are() -> None:
+    config = DcganConfig.model_validate({"regularisation": {"ema_decay": 0.99}})
+    assert config.regularisation.dropout == 0
+    assert config.regularisation.weight_decay == 0
+    assert DcganConfig.model_validate({"optimizer": {"lr": 1e-4}}).optimizer.name == "adam"
+    assert DcganConfig.model_validate({"init": {"std": 0.01}}).init.name == "normal"
