@@ -136,7 +136,7 @@ class ImageGenerator:
         and so few are ahead that others' requests find a place between them.
         """
         facts, picture = self.facts, self.task.height * self.task.width * self.task.channels
-        share = -(-count // facts.instances)
+        share = -(-count // min(facts.instances, MAX_AHEAD))
         rows = max(1, min(facts.max_batch_size, share, PIECE_BYTES // picture))
         return Pieces(rows=rows, ahead=min(MAX_AHEAD, facts.instances + 1))
 

@@ -234,6 +234,7 @@ def test_a_machine_that_computes_other_pixels_has_another_fingerprint(
         (4, 6, 2, 4),
         (4, 100, 8, 4),
         (2, 16, 8, 3),
+        (16, 8, 2, 4),
     ],
 )
 def test_an_answer_is_cut_to_fill_what_may_run_at_once(
