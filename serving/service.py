@@ -57,9 +57,8 @@ class InferenceService:
         self._image_pool = pool = parts.image_pool
         self._readiness = Readiness(parts.repository, parts.required_models)
         self._room = room = PictureRoom(parts.max_images)
-        self._accounting = Accounting(
-            parts.metrics, log_requests=parts.log_requests, clock=parts.clock
-        )
+        metrics = parts.metrics
+        self._accounting = Accounting(metrics, log_requests=parts.log_requests, clock=parts.clock)
         self._sessions = TextSessions(parts.repository, self._accounting, parts.sessions)
         self._generation = Generation(parts.repository, self._sessions, self._accounting)
         self._captioning = Captioning(
@@ -75,8 +74,8 @@ class InferenceService:
             ImageGenerationParts(settings=self.image_settings, room=room, pool=pool, images=images),
         )
         self.picture_encoding = PictureEncoding(pool)
-        parts.metrics.ready.set_function(lambda: float(self.ready()))
-        parts.metrics.sessions.set_function(self._sessions.count)
+        metrics.ready.set_function(lambda: float(self.ready()))
+        metrics.sessions.set_function(self._sessions.count)
 
     def live(self) -> bool:
         """Whether the process works at all; true until it exits."""
@@ -102,6 +101,10 @@ class InferenceService:
     def server_metadata(self) -> ServerMetadata:
         """Name, version and extensions."""
         return ServerMetadata(name="quartet", version=__version__, extensions=EXTENSIONS)
+
+    def model_names(self) -> list[str]:
+        """Of all models with a ready version, without parts of models."""
+        return sorted({model.name for model in self._repository.ready_models()})
 
     def model_metadata(self, name: str, version: str = "") -> ModelMetadata:
         """What the model takes and gives. Raises as ``ModelRepository.get``."""

@@ -55,8 +55,7 @@ def models_router(service: InferenceService) -> APIRouter:
     @router.get("/v1/models")
     async def list_models() -> ModelsBody:
         """The models that are served."""
-        names = dict.fromkeys(entry["name"] for entry in service.model_statistics())
-        return ModelsBody(data=[body(name) for name in names])
+        return ModelsBody(data=[body(name) for name in service.model_names()])
 
     @router.get(
         "/v1/models/{model_name}",

@@ -347,7 +347,8 @@ def test_models_are_listed_with_what_they_can_be_asked_for(image_server: ServerP
 
 def test_models_of_pictures_are_listed_with_all_others(image_server: ServerProcess) -> None:
     listed = {one["id"] for one in image_server.request("GET", "/v1/models").json()["data"]}
-    assert {"faces", "digits", "words", "plus"} <= listed
+    assert listed == {"faces", "digits", "words", "blind", "plus"}, "no part of a model"
+    assert image_server.request("GET", "/v2/models/faces.critic").status == 200
 
 
 def test_critique_takes_pictures_in_every_form(image_server: ServerProcess) -> None:
