@@ -9,8 +9,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from training.checkpoint import save_checkpoint
-from training.config import RegularisationConfig
-from training.dcgan.config import DcganConfig, DcganModelConfig, PicturesConfig
+from training.dcgan.config import (
+    AdversarialRegularisationConfig,
+    DcganConfig,
+    DcganModelConfig,
+    PicturesConfig,
+)
 from training.dcgan.model import Discriminator, Generator
 from training.dcgan.prompts import digit_grammar
 from training.dcgan.task import DcganNetworks
@@ -35,7 +39,7 @@ def write_run(folder: Path, condition: Literal["none", "class", "prompt"] = "non
             condition_width=4,
         ),
         data=PicturesConfig(verify=False),
-        regularisation=RegularisationConfig(weight_decay=0.0, dropout=0.0, ema_decay=0.0),
+        regularisation=AdversarialRegularisationConfig(ema_decay=0.0),
     )
     symbols = {"none": 0, "class": 10, "prompt": len(digit_grammar().vocabulary)}[condition]
     networks = DcganNetworks(Generator(config.model, symbols), Discriminator(config.model, symbols))

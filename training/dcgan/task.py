@@ -108,10 +108,11 @@ class DcganTask(Task):
         return self._config.data.batch_size
 
     def facts(self) -> Mapping[str, Any]:
-        """Checksums of the data, pictures left out, sizes of splits and networks."""
+        """Checksums of the data, its classes, pictures left out, sizes of splits and networks."""
         data = self._data
         return {
             "data": dict(data.checksums),
+            "classes": list(data.classes),
             "left_out": data.faults,
             "train_rows": len(data.train),
             "validation_rows": len(data.validation),
