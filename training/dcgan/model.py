@@ -14,6 +14,7 @@ from training.dcgan.config import DcganModelConfig
 
 _SLOPE = 0.2
 _WORD_WIDTH = 48
+_CLASS_STD = 0.2
 
 
 def base_side(side: int) -> int:
@@ -33,6 +34,9 @@ class ClassCondition(nn.Module):
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
         self.vectors = nn.Embedding(classes, width)
+        # Of the size that prompts have. With PyTorch's own deviation of 1 the classes outweigh the
+        # noise, and each soon has one picture only.
+        nn.init.normal_(self.vectors.weight, std=_CLASS_STD)
 
     def forward(self, labels: Tensor) -> Tensor:
         """[B, width] of class numbers int64 [B]."""
