@@ -92,9 +92,9 @@ train-images: $(VENV)/.full ## train, evaluate and export the scorer of faces an
 	$(BIN)/quartet export runs/faces/attributes --name face-attributes --data-dir $(DATA_DIR)
 	$(call GENERATOR,faces,,dcgan-faces)
 	$(call GENERATOR,digits,--dataset mnist,dcgan-mnist)
-	$(call GENERATOR,digits-class,--dataset mnist --model.condition class,dcgan-mnist-class)
-	$(call GENERATOR,digits-prompt,--dataset mnist --model.condition prompt,dcgan-mnist-prompt)
-	$(call GENERATOR,faces-prompt,--model.condition prompt,dcgan-faces-prompt)
+	$(call GENERATOR,digits-class,--dataset mnist --model.condition class --run.epochs 5,dcgan-mnist-class)
+	$(call GENERATOR,digits-prompt,--dataset mnist --model.condition prompt --run.epochs 8,dcgan-mnist-prompt)
+	$(call GENERATOR,faces-prompt,--model.condition prompt --run.epochs 7,dcgan-faces-prompt)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
