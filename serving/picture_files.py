@@ -111,7 +111,7 @@ def write_picture(pixels: Pixels, form: PictureForm) -> bytes:
     if form.kind == "npy":
         return write_npy(pixels)
     _check_sides(pixels.shape[:2], form.kind)
-    return _save([_image(pixels)], form.kind, _options(form))
+    return _save([_image(pixels, form.kind)], form.kind, _options(form))
 
 
 def write_animation(frames: Pixels, form: PictureForm, *, fps: float, loop: int = 0) -> bytes:
@@ -133,7 +133,7 @@ def write_animation(frames: Pixels, form: PictureForm, *, fps: float, loop: int 
     tick_ms = 10 if form.kind == "gif" else 1
     ends = [round(1000 * number / fps / tick_ms) * tick_ms for number in range(len(frames) + 1)]
     duration = [end - begin for begin, end in itertools.pairwise(ends)]
-    images = [_image(frame) for frame in frames]
+    images = [_image(frame, form.kind) for frame in frames]
     options: dict[str, Any] = {
         **_options(form),
         "save_all": True,
@@ -151,8 +151,13 @@ def write_npy(array: npt.NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _image(pixels: Pixels) -> Image.Image:
-    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+def _image(pixels: Pixels, kind: PictureKind) -> Image.Image:
+    if pixels.shape[2] == 1:
+        return Image.fromarray(pixels[:, :, 0])
+    image = Image.fromarray(pixels)
+    # Pillow's own choice for GIF, median cut, takes 7 ms for 64x64 and holds the interpreter lock
+    # meanwhile; octrees take 0.3 ms and put colours off by 2.9 levels on average instead of 1.8.
+    return image.quantize(method=Image.Quantize.FASTOCTREE) if kind == "gif" else image
 
 
 def _options(form: PictureForm) -> dict[str, Any]:

@@ -136,8 +136,8 @@ def test_way_moves_in_formats_that_can(image_server: ServerProcess, name: str) -
     answer = get(image_server, interpolate="7,12", frames=6, closed="true", fps=10, format=name)
     frames = file_pixels(answer.body)
     way = raw(image_server, interpolate="7,12", frames=6, closed="true")
-    # 36 pixels of a picture have colours of their own in a palette of 256.
-    np.testing.assert_array_equal(frames, way)
+    # A GIF's palette holds the mean of colours that are nearly alike: in a cube of 16 levels.
+    assert np.abs(frames.astype(int) - way).max() <= (16 if name == "gif" else 0)
 
 
 def test_sum_of_a_point_alone_is_its_picture(image_server: ServerProcess) -> None:
