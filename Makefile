@@ -94,7 +94,6 @@ train-images: $(VENV)/.full ## train, evaluate and export the scorer of faces an
 	$(call GENERATOR,digits,--dataset mnist,dcgan-mnist)
 	$(call GENERATOR,digits-class,--dataset mnist --model.condition class --run.epochs 5,dcgan-mnist-class)
 	$(call GENERATOR,digits-prompt,--dataset mnist --model.condition prompt --run.epochs 8,dcgan-mnist-prompt)
-	$(call GENERATOR,faces-prompt,--model.condition prompt --run.epochs 7,dcgan-faces-prompt)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
