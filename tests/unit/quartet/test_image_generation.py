@@ -59,7 +59,7 @@ def test_a_prompt_condition_without_words_or_input_is_refused(change: dict[str, 
 @pytest.mark.parametrize("length", [2, 4])
 def test_a_direction_of_another_length_than_the_noise_is_refused(length: int) -> None:
     direction = Direction(name="older", vector=(1.0,) + (0.0,) * (length - 1), step=1.0)
-    with pytest.raises(ValidationError, match=f"older has {length} numbers and length 1, expected 3"):
+    with pytest.raises(ValidationError, match=f"has {length} numbers and length 1, expected 3"):
         ImageGenerationTask(**SIZE, directions=(direction,))
 
 
