@@ -66,7 +66,7 @@ def test_config_of_a_run_keeps_two_parts_of_an_absolute_path(dataset: str, kept:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "side", "channels"), [("mnist", 28, 1), ("utkface", 64, 3), ("photos", 64, 3)]
+    ("dataset", "side", "channels"), [("mnist", 32, 1), ("utkface", 64, 3), ("photos", 64, 3)]
 )
 def test_recipe_suits_the_data_and_is_valid(dataset: str, side: int, channels: int) -> None:
     recipe = FAMILY.recipe(DcganConfig(dataset=dataset))
