@@ -17,7 +17,7 @@ from training.export.predict import Arrays, Predict, row_count, take_rows
 
 BATCH_SIZES = (1, 8, 32)
 """Of two graphs."""
-GROWING_SIZES = (1, 2, 4, 8, 16)
+GROWING_SIZES = (1, 2, 4, 8, 16, 32)
 """Of one."""
 
 
