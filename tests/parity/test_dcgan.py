@@ -148,7 +148,7 @@ def test_export_publishes_generator_critic_and_card(tmp_path: Path) -> None:
     assert load_golden(folder / "1" / "critic.golden.npz").outputs["probability"].shape == (16,)
     stored = json.loads((folder / "1" / "run.json").read_text())
     assert stored["metrics"]["test"] == {"critic_auc": 0.7}
-    assert [row["batch_size"] for row in stored["times"]] == [1, 2, 4, 8, 16]
+    assert [row["batch_size"] for row in stored["times"]] == [1, 2, 4, 8, 16, 32]
     assert set(stored["parity"]) == {"model.onnx", "critic.onnx"}
     assert "us a picture" in (folder / "README.md").read_text()
     config = (folder / "config.pbtxt").read_text()
