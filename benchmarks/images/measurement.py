@@ -40,6 +40,7 @@ CASES: tuple[HttpCase | StreamCase, ...] = (
     HttpCase("HTTP, one raw", 1, "application/octet-stream"),
     HttpCase("HTTP, one PNG", 1, "image/png"),
     HttpCase("HTTP, 16 raw", 16, "application/octet-stream"),
+    HttpCase("HTTP, 64 raw", 64, "application/octet-stream"),
     HttpCase("HTTP, 16 in one PNG", 16, "image/png"),
     StreamCase("gRPC stream, raw", quartet_pb2.IMAGE_FORMAT_RAW),
     StreamCase("gRPC stream, PNG", quartet_pb2.IMAGE_FORMAT_PNG),
