@@ -17,7 +17,7 @@ TEXT_NAME ?= $(if $(filter lstm512,$(CELL)$(WIDTH)),$(basename $(notdir $(CORPUS
 # A run keeps the name of its text's file, not where it lies.
 TEXT_DIR = $(if $(filter /%,$(CORPUS)),$(dir $(CORPUS)),$(DATA_DIR))
 
-.PHONY: help serve test lint format proto train-mnist train-text train-captions train-images clean
+.PHONY: help serve test deploy-tools lint format proto train-mnist train-text train-captions train-images clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ serve: $(VENV)/$(if $(GPU),.gpu,.base) ## serve model_repo/ on HTTP 8000, gRPC 8
 
 test: $(VENV)/.full ## run all tests (ARGS='tests/unit -k ...')
 	$(BIN)/python -m pytest $(ARGS)
+
+deploy-tools: $(VENV)/.full ## what the tests of deploy/ use beside (root on Debian: apt packages too)
+	scripts/install_deploy_tools.sh
 
 lint: $(VENV)/.full ## ruff and mypy --strict
 	$(BIN)/ruff check .

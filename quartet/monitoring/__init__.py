@@ -1,0 +1,1 @@
+"""Monitoring as code: the queries, rules and dashboard of Quartet servers."""

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Installs what tests/deploy needs beside `make test`: container tools, load balancers, Prometheus,
+# validators. Needs root on Debian 12 for the system packages; without them those tests skip.
+#
+# Everything comes from package indexes: apt, PyPI, npm. What does not belong to the system goes to
+# .venv/tools.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools="$PWD/.venv/tools"
+mkdir -p "$tools"
+
+system_packages() {
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends \
+    buildah podman runc skopeo mmdebstrap iproute2 iptables haproxy nginx-light prometheus rclone \
+    >"$tools/apt.log" 2>&1 || { tail -n 20 "$tools/apt.log" >&2; return 1; }
+}
+
+# Debian 12's own kubectl knows no `patches`; Debian 13's runs on Debian 12.
+newer_kubectl() {
+  local source lists="$tools/apt" host
+  if kubectl kustomize --help >/dev/null 2>&1; then return; fi
+  host="$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d | head -n 1)"
+  mkdir -p "$lists/lists/partial" "$lists/root" "$tools/bin"
+  source="$lists/trixie.list"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $host trixie main" >"$source"
+  local options=(-o "Dir::Etc::sourcelist=$source" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$lists/lists")
+  apt-get "${options[@]}" update -qq
+  (cd "$lists" && apt-get "${options[@]}" download -qq kubectl && dpkg -x kubectl_*.deb root)
+  cp "$lists/root/usr/bin/kubectl" "$tools/bin/kubectl"
+}
+
+python_packages() {
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --constraint constraints.txt --editable '.[train,dev,video,deploy]'
+  # These pin versions of packages that the server uses, so each has an environment of its own.
+  isolated kserve 'kserve==0.21.0'
+  isolated ray 'ray[serve]==2.60.0'
+  isolated moto 'moto[s3,server]==5.2.5'
+}
+
+isolated() {
+  local name="$1" requirement="$2"
+  [ -e "$tools/$name/.$requirement" ] && return
+  python3 -m venv "$tools/$name"
+  "$tools/$name/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement"
+  touch "$tools/$name/.$requirement"
+}
+
+node_packages() {
+  command -v npm >/dev/null || { echo "no npm: custom resources will not be validated" >&2; return; }
+  npm install --silent --no-audit --no-fund --no-save --prefix "$tools/node" \
+    @kubernetes-models/prometheus-operator@6.0.0 @kubernetes-models/keda@0.4.2 \
+    @kubernetes-models/gateway-api@0.5.1 2>"$tools/npm.log" || { cat "$tools/npm.log" >&2; return 1; }
+}
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  system_packages
+  newer_kubectl
+else
+  echo "not root on Debian: system packages are left as they are" >&2
+fi
+python_packages
+node_packages
