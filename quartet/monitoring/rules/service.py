@@ -1,0 +1,114 @@
+"""Alerts on replicas and models that are not there."""
+
+from quartet.monitoring.rules.thresholds import Thresholds
+from quartet.monitoring.rules.types import Alert, Group
+
+
+def service_group(thresholds: Thresholds) -> Group:
+    """Is anybody there to answer?"""
+    up = f'up{{job="{thresholds.job}"}}'
+    minimum = thresholds.min_ready_replicas
+    present = (_absent(up), _replica_missing(up, minimum)) if minimum else ()
+    return Group(
+        "quartet.service",
+        (*present, _target_down(up), _not_ready(), _model_not_ready(), _restarts(thresholds)),
+    )
+
+
+def _absent(up: str) -> Alert:
+    return Alert(
+        name="QuartetAbsent",
+        expr=f"absent({up} == 1)",
+        wait="2m",
+        severity="critical",
+        runbook="replica-missing",
+        summary="no server of the job {{ $labels.job }} can be reached",
+        description=(
+            "Prometheus has scraped no server for 2 minutes: all are gone, their metrics port"
+            " cannot be reached, or the scrape configuration does not find them."
+        ),
+    )
+
+
+def _replica_missing(up: str, minimum: int) -> Alert:
+    return Alert(
+        name="QuartetReplicaMissing",
+        expr=(
+            "(sum by (namespace, job) (quartet_ready)"
+            f" or sum by (namespace, job) (0 * {up})) < {minimum}"
+        ),
+        wait="5m",
+        severity="critical",
+        runbook="replica-missing",
+        summary="{{ $labels.job }} has {{ $value }} ready replicas",
+        description=(
+            f"Fewer than {minimum} replicas have been ready for 5 minutes. Replicas that start"
+            " are not ready until their models are loaded."
+        ),
+    )
+
+
+def _target_down(up: str) -> Alert:
+    return Alert(
+        name="QuartetTargetDown",
+        expr=f"{up} == 0",
+        wait="2m",
+        severity="warning",
+        runbook="replica-missing",
+        summary="{{ $labels.instance }} of {{ $labels.job }} cannot be scraped",
+        description=(
+            "Prometheus knows this replica but has not reached its metrics port for 2 minutes. Its"
+            " other alerts are silent as long as that lasts."
+        ),
+    )
+
+
+def _not_ready() -> Alert:
+    return Alert(
+        name="QuartetNotReady",
+        expr="quartet_ready == 0",
+        wait="5m",
+        severity="warning",
+        runbook="model-does-not-become-ready",
+        summary="{{ $labels.instance }} of {{ $labels.job }} is not ready",
+        description=(
+            "The server runs but has not been ready for 5 minutes: a required model does not load,"
+            " or it drains longer than its settings allow. GET /v2/health/ready says which."
+        ),
+    )
+
+
+def _model_not_ready() -> Alert:
+    return Alert(
+        name="QuartetModelNotReady",
+        expr="quartet_model_ready == 0",
+        wait="5m",
+        severity="warning",
+        runbook="model-does-not-become-ready",
+        summary=(
+            "model {{ $labels.model }} version {{ $labels.version }} is not ready"
+            " on {{ $labels.instance }}"
+        ),
+        description=(
+            "The version lies in the repository but has not been ready for 5 minutes; requests for"
+            " it get 503. GET /v2/models/{{ $labels.model }}/versions/{{ $labels.version }}/ready"
+            " and the log say why."
+        ),
+    )
+
+
+def _restarts(thresholds: Thresholds) -> Alert:
+    return Alert(
+        name="QuartetRestarts",
+        expr=(
+            "changes(process_start_time_seconds[1h])"
+            f" >= {thresholds.restarts} and on (job, instance) last_over_time(quartet_ready[1h])"
+        ),
+        severity="warning",
+        runbook="replica-missing",
+        summary="{{ $labels.instance }} of {{ $labels.job }} restarts again and again",
+        description=(
+            "{{ $value }} restarts within an hour. Look for the reason of the last end: memory"
+            " limit (OOMKilled), a liveness probe that fails, or a fault at start."
+        ),
+    )
