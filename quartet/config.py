@@ -6,20 +6,26 @@ except the environment, where other programs' variables are none of our business
 """
 
 import argparse
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
 )
+
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+:[0-9]+")
+"""What Kubernetes puts into <SERVICE>_PORT for every Service of a namespace, after Docker's links: a
+Service called quartet-metrics sets QUARTET_METRICS_PORT."""
 
 
 class Config(BaseModel):
@@ -28,6 +34,8 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+    flag_aliases: ClassVar[Mapping[str, str]] = {}
+    """Other names of flags, without dashes in front: flag -> alias."""
 
 
 class ConfigError(ValueError):
@@ -48,6 +56,9 @@ def load_config(
 ) -> ConfigT:
     """Build ``schema`` from ``argv``, then the environment, then the file named by ``--config``.
 
+    Flags may be written with underscores for dashes, as KServe does (``--model_name=m``). Of the
+    environment, addresses that Kubernetes puts there for Services are no values.
+
     Args:
         schema: the configuration class; nested sections become dotted flags (``--optimizer.lr``).
         argv: the command line after the command's own words.
@@ -62,7 +73,7 @@ def load_config(
     """
     file_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     file_parser.add_argument("--config", type=Path, default=None)
-    file_args, flags = file_parser.parse_known_args(argv)
+    file_args, flags = file_parser.parse_known_args(_with_dashes(argv))
     try:
         sources = _settings_class(schema, flags, prog, description, env_prefix, file_args.config)
         loaded = sources(**(defaults or {}))
@@ -71,6 +82,16 @@ def load_config(
     except SettingsError as error:
         raise ConfigError(f'{error}: expected JSON, for instance ["a", "b"] for a list') from error
     return schema.model_validate({name: getattr(loaded, name) for name in schema.model_fields})
+
+
+def _with_dashes(argv: Sequence[str]) -> list[str]:
+    """The same flags, spelt with dashes; their values are left alone."""
+
+    def dashed(argument: str) -> str:
+        name, equals, value = argument.partition("=")
+        return name.replace("_", "-") + equals + value
+
+    return [dashed(a) if a.startswith("--") else a for a in argv]
 
 
 def _settings_class(
@@ -92,6 +113,7 @@ def _settings_class(
             cli_implicit_flags=True,
             cli_avoid_json=True,
             cli_hide_none_type=True,
+            cli_shortcuts=schema.flag_aliases,
             env_prefix=env_prefix or "",
             env_nested_delimiter="__",
             extra="forbid",
@@ -111,7 +133,7 @@ def _settings_class(
                 CliSettingsSource(settings_cls, cli_parse_args=flags)
             ]
             if env_prefix is not None:
-                sources.append(env_settings)
+                sources.append(_without_service_links(env_settings))
             if file is not None:
                 sources.append(TomlConfigSettingsSource(settings_cls, toml_file=file))
             return (*sources, init_settings)
@@ -120,6 +142,16 @@ def _settings_class(
         "\n--config FILE reads the same keys from a TOML file; flags win over it."
     )
     return type(schema.__name__, (Sources, schema), {"__doc__": help_text})
+
+
+def _without_service_links(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
+    if isinstance(source, EnvSettingsSource):
+        source.env_vars = {
+            name: value
+            for name, value in source.env_vars.items()
+            if value is None or not _SERVICE_LINK.fullmatch(value)
+        }
+    return source
 
 
 def _check_toml(file: Path) -> None:

@@ -15,12 +15,16 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from quartet import __version__
 from quartet.config import ConfigError
+from serving.busy_meter import STEP_S, LoopMeter
 from serving.effective_config import BatchingDefaults
+from serving.gpu_metrics import GpuCollector, open_nvml
 from serving.grpc.server import GrpcServer
 from serving.http_server import HttpListener
 from serving.images import ImageLimits
 from serving.loaded_model import Engines
+from serving.memory import memory_limit
 from serving.metrics import Metrics
+from serving.process_metrics import watch_process
 from serving.providers import choose_device
 from serving.repository import ModelRepository
 from serving.rest.app import MetricsApp, RestApp
@@ -56,8 +60,11 @@ class Server:
         self._metrics = Metrics(registry)
         engines = build_engines(settings, self._metrics)
         self._pool = engines.pool
+        self._ticking: asyncio.TimerHandle | None = None
         self._image_pool = ThreadPoolExecutor(engines.threads, thread_name_prefix="image")
-        self._repository = ModelRepository(settings.model_repository, engines)
+        self._repository = ModelRepository(
+            settings.model_repository, engines, settings.models, settings.model_name
+        )
         self.service = InferenceService(
             ServiceParts(
                 repository=self._repository,
@@ -93,6 +100,7 @@ class Server:
         """
         settings = self._settings
         self._pool.start()
+        self._watch_loop()
         ports = Ports(
             http=await self._http.start(settings.host, settings.http_port),
             grpc=await self._grpc.start(settings.host, settings.grpc_port),
@@ -145,9 +153,22 @@ class Server:
         self.service.close()
         await asyncio.gather(self._http.stop(1.0), self._grpc.stop(1.0))
         await self._metrics_http.stop(1.0)
+        if self._ticking is not None:
+            self._ticking.cancel()
         self._pool.stop()
         self._image_pool.shutdown(wait=False, cancel_futures=True)
         logger.info("stopped")
+
+    def _watch_loop(self) -> None:
+        """Measure the thread of the loop that this is called on."""
+        meter, loop = LoopMeter(), asyncio.get_running_loop()
+        self._metrics.engine.watch_loop(meter)
+
+        def tick() -> None:
+            meter.tick()
+            self._ticking = loop.call_later(STEP_S, tick)
+
+        tick()
 
 
 def build_engines(settings: ServerSettings, metrics: Metrics) -> Engines:
@@ -159,6 +180,11 @@ def build_engines(settings: ServerSettings, metrics: Metrics) -> Engines:
     device = choose_device(settings.device)
     threads = settings.threads or available_cpus()
     metrics.build_info.labels(__version__, onnxruntime.__version__, device.provider).set(1)
+    metrics.memory_limit.set(memory_limit())
+    watch_process(metrics.registry)
+    metrics.registry.register(GpuCollector(open_nvml() if device.kind == "cuda" else None))
+    pool = WorkerPool(threads)
+    metrics.engine.watch_engine(pool.meter)
     logger.info(
         "device chosen",
         extra={
@@ -171,7 +197,7 @@ def build_engines(settings: ServerSettings, metrics: Metrics) -> Engines:
     )
     return Engines(
         device=device,
-        pool=WorkerPool(threads),
+        pool=pool,
         threads=threads,
         instances=settings.instances,
         defaults=BatchingDefaults(

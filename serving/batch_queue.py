@@ -95,6 +95,11 @@ class BatchQueue(Generic[PayloadT]):
         """Rows that wait."""
         return self._rows
 
+    def oldest(self) -> float | None:
+        """When the request arrived that has waited longest; None if none waits."""
+        firsts = (next((e for e in line if e.waiting), None) for line in self._lines.values())
+        return min((first.arrived for first in firsts if first), default=None)
+
     def push(self, entry: Entry[PayloadT]) -> None:
         """Append to the line of its key.
 

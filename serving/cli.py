@@ -35,7 +35,10 @@ def models(argv: Sequence[str]) -> int:
     settings = _settings(argv, "models", "Load every model, check it, and print it as JSON.")
     configure_logging("text", "error")
     repository = ModelRepository(
-        settings.model_repository, build_engines(settings, Metrics(CollectorRegistry()))
+        settings.model_repository,
+        build_engines(settings, Metrics(CollectorRegistry())),
+        settings.models,
+        settings.model_name,
     )
     asyncio.run(repository.load_all())
     report = {

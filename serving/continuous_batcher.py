@@ -19,7 +19,7 @@ from serving.token_scheduler import (
     RunResult,
     StepEngine,
 )
-from serving.workers import WorkerPool
+from serving.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class ContinuousBatcher:
     def __init__(
         self,
         engine: StepEngine,
-        pool: WorkerPool,
+        pool: Workers,
         rules: SlotRules,
         observer: RunObserver,
         clock: Callable[[], float] = time.monotonic,
@@ -69,6 +69,11 @@ class ContinuousBatcher:
     def waiting_rows(self) -> int:
         """See ``TokenScheduler.waiting_rows``."""
         return self._core.waiting_rows
+
+    def queue_age(self) -> float:
+        """How long the job that has waited longest for a slot waits now, seconds; 0 if none."""
+        oldest = self._core.oldest_waiting
+        return 0.0 if oldest is None else self._clock() - oldest
 
     def active_rows(self) -> int:
         """See ``TokenScheduler.active_rows``."""

@@ -17,7 +17,7 @@ from serving.errors import (
 from serving.row_joining import as_serving_error, expiry, join_key, join_rows, split_rows
 from serving.scheduler import Finished, Work
 from serving.types import Array, Timings
-from serving.workers import WorkerPool
+from serving.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class DynamicBatcher:
         self,
         engine: Engine,
         rules: QueueRules,
-        pool: WorkerPool,
+        pool: Workers,
         *,
         instances: int,
         observer: BatchObserver,
@@ -99,6 +99,11 @@ class DynamicBatcher:
     def queued_requests(self) -> int:
         """Requests that wait."""
         return self._queue.requests
+
+    def queue_age(self) -> float:
+        """How long the request that has waited longest waits now, seconds; 0 if none does."""
+        oldest = self._queue.oldest()
+        return 0.0 if oldest is None else self._clock() - oldest
 
     async def submit(self, work: Work) -> Finished:
         """See ``Scheduler.submit``."""

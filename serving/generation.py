@@ -100,7 +100,8 @@ class Generation:
 
     def _find(self, request: GenerateRequest) -> LoadedModel:
         """The version asked for, else the receipt's while it is ready, else the default."""
-        name, version, receipt = request.model_name, request.model_version, request.receipt
+        name = self._repository.real_name(request.model_name)
+        version, receipt = request.model_version, request.receipt
         if receipt is not None and not version and receipt.model == name:
             for model in self._repository.ready_models():
                 if (model.name, str(model.version)) == (name, receipt.version):

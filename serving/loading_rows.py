@@ -23,6 +23,7 @@ from serving.state_table import HostStateTable, StateTable
 from serving.token_scheduler import DecodeRun, PrefillRun, Run
 from serving.version_hash import version_sha256
 from serving.version_source import VersionSource
+from serving.workers import MeteredPool
 
 WARM_UP_ROWS = 32
 WARM_UP_SYMBOLS = 64
@@ -119,9 +120,11 @@ def schedule_rows(source: VersionSource, engine: RowEngine) -> RowScheduling:
     metrics = engines.metrics.for_model(name, version, source.session.provider)
     observer = engines.metrics.generation.for_model(name, version)
     rules = engine.rules
-    scheduler = ContinuousBatcher(engine.decoder, engines.pool, rules, observer)
+    pool = MeteredPool(engines.pool, metrics.watch_runs(rules.lanes))
+    scheduler = ContinuousBatcher(engine.decoder, pool, rules, observer)
     observer.watch(scheduler.active_rows, scheduler.waiting_rows, lambda: rules.slots)
-    metrics.watch_queue(scheduler.waiting_rows, scheduler.waiting_rows)
+    waiting = scheduler.waiting_rows
+    metrics.watch_queue(waiting, waiting, scheduler.queue_age, rules.max_waiting_rows)
     return RowScheduling(scheduler=scheduler, metrics=metrics, observer=observer)
 
 

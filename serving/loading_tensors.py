@@ -25,6 +25,7 @@ from serving.tasks.image_classification import ImageClassifier, infer_task
 from serving.types import Array
 from serving.version_source import VersionSource
 from serving.warmup import run_warmup, zero_inputs
+from serving.workers import MeteredPool
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ def _scheduler(
     initial: Mapping[str, Array],
     metrics: ModelMetrics,
 ) -> Scheduler:
-    sequences, pool, instances = effective.sequences, source.engines.pool, source.plan.instances
+    sequences, instances = effective.sequences, source.plan.instances
+    pool = MeteredPool(source.engines.pool, metrics.watch_runs(instances))
     batcher: DynamicBatcher | SequenceBatcher
     if sequences is None:
         batcher = DynamicBatcher(
@@ -130,7 +132,8 @@ def _scheduler(
             observer=metrics,
         )
         metrics.watch_sequences(batcher.live_sequences, batcher.waiting_sequences)
-    metrics.watch_queue(batcher.queued_rows, batcher.queued_requests)
+    limit = sequences.rules.max_queued_steps if sequences else effective.rules.max_queued_rows
+    metrics.watch_queue(batcher.queued_rows, batcher.queued_requests, batcher.queue_age, limit)
     return batcher
 
 

@@ -11,6 +11,8 @@ from typing import ClassVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from serving.busy_meter import BusyMeter
+from serving.engine_metrics import EngineFamilies
 from serving.generation_metrics import GenerationFamilies
 from serving.image_metrics import ImageFamilies
 from serving.triton_metrics import BatchTotals, Totals, render_totals
@@ -68,6 +70,18 @@ class Metrics:
             "quartet_batch_size", "Rows of one run.", version, buckets=ROWS, registry=registry
         )
         self.queue_rows = Gauge("quartet_queue_size", "Rows that wait.", version, registry=registry)
+        self.queue_limit = Gauge(
+            "quartet_queue_limit",
+            "Rows that may wait before requests are refused.",
+            version,
+            registry=registry,
+        )
+        self.queue_age = Gauge(
+            "quartet_queue_age_seconds",
+            "How long the request that has waited longest waits now; 0 if none waits.",
+            version,
+            registry=registry,
+        )
         self.sequences = Gauge(
             "quartet_sequences",
             "Sequences of a stateful model: live ones have a state, others wait for a slot.",
@@ -78,6 +92,23 @@ class Metrics:
             "quartet_model_info",
             "1 for each ready version, with the execution provider that really runs.",
             [*version, "provider"],
+            registry=registry,
+        )
+        self.model_ready = Gauge(
+            "quartet_model_ready",
+            "1 for a version that is served; 0 while it loads, and if it failed to.",
+            version,
+            registry=registry,
+        )
+        self.model_load_seconds = Gauge(
+            "quartet_model_load_seconds",
+            "Time that the version took to load, with its checks, whether or not it succeeded.",
+            version,
+            registry=registry,
+        )
+        self.memory_limit = Gauge(
+            "quartet_memory_limit_bytes",
+            "Memory that the container, or the host, lets this process have.",
             registry=registry,
         )
         self.build_info = Gauge(
@@ -92,6 +123,8 @@ class Metrics:
             "Kept texts: sessions and sequences of all models.",
             registry=registry,
         )
+        self.engine = EngineFamilies(registry)
+        """How busy the engine and the event loop are."""
         self.generation = GenerationFamilies(registry)
         """Of text generation."""
         self.images = ImageFamilies(registry)
@@ -105,6 +138,15 @@ class Metrics:
     def unrouted(self, protocol: str, outcome: str) -> None:
         """Count a request that no model could be charged with; a client's text is no label."""
         self.requests.labels("", "", protocol, outcome).inc()
+
+    def load_begins(self, model: str, version: str) -> None:
+        """The version is wanted; until it is served, it counts as not ready."""
+        self.model_ready.labels(model, version).set(0)
+
+    def load_ended(self, model: str, version: str, seconds: float, *, ready: bool) -> None:
+        """The version has been tried."""
+        self.model_ready.labels(model, version).set(ready)
+        self.model_load_seconds.labels(model, version).set(seconds)
 
     def for_model(self, model: str, version: str, provider: str) -> "ModelMetrics":
         """The metrics of one model version; every row exists from now on, with value 0."""
@@ -125,6 +167,9 @@ class ModelMetrics:
         self._names = (model, version)
         self._requests = metrics.requests
         self._queue_rows = metrics.queue_rows.labels(model, version)
+        self._queue_limit = metrics.queue_limit.labels(model, version)
+        self._queue_age = metrics.queue_age.labels(model, version)
+        self._engine = metrics.engine
         self._sequences = metrics.sequences
         self._queue = metrics.queue_seconds.labels(model, version)
         self._execution = metrics.execution_seconds.labels(model, version)
@@ -138,10 +183,24 @@ class ModelMetrics:
             for o in self.OUTCOMES
         }
 
-    def watch_queue(self, rows: Callable[[], int], requests: Callable[[], int]) -> None:
-        """Read the queue's gauges from their owner when scraped."""
+    def watch_queue(
+        self,
+        rows: Callable[[], int],
+        requests: Callable[[], int],
+        age_s: Callable[[], float],
+        limit: int,
+    ) -> None:
+        """Read the queue's gauges from their owner when scraped; ``limit``: rows that may wait."""
         self._queue_rows.set_function(rows)
+        self._queue_age.set_function(age_s)
+        self._queue_limit.set(limit)
         self.totals.pending = requests
+
+    def watch_runs(self, instances: int) -> BusyMeter:
+        """A meter for the runs of this version, of which ``instances`` go on at once."""
+        meter = BusyMeter(instances)
+        self._engine.watch_model(*self._names, meter)
+        return meter
 
     def watch_sequences(self, live: Callable[[], int], waiting: Callable[[], int]) -> None:
         """Read the gauges of a stateful model's sequences from their owner when scraped."""

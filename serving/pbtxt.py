@@ -60,11 +60,12 @@ _ACTED_UPON: Final[FieldTree] = {
 }  # fmt: skip
 
 
-def read_config(path: Path) -> ModelConfig:
+def read_config(path: Path, *, any_name: bool = False) -> ModelConfig:
     """Read and check one ``config.pbtxt``.
 
     Args:
         path: the file; its folder is the model's, whose name and label files are checked.
+        any_name: the model is not named by its folder, so the file's name is not looked at.
 
     Raises:
         ConfigError: the file cannot be read, is not valid, or asks for what is not served. The
@@ -72,6 +73,8 @@ def read_config(path: Path) -> ModelConfig:
     """
     message = pb.ModelConfig()
     parse_file(path, message)
+    if any_name:
+        message.ClearField("name")
     return _Reader(path, message).read()
 
 

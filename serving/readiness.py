@@ -15,8 +15,16 @@ class Readiness:
         self.draining = False
         """Whether the server is about to end."""
 
+    def started(self) -> bool:
+        """Whether every model has been tried, whatever became of it."""
+        return self._repository.loaded
+
     def ready(self) -> bool:
-        """See ``InferenceService.ready``."""
+        """Whether requests should be sent here.
+
+        False while models load, while draining, while a required model is not ready, and if no
+        model at all could be loaded from a repository that has some.
+        """
         if self.draining or not self._repository.loaded or self._missing():
             return False
         models = self._repository.models
@@ -36,5 +44,6 @@ class Readiness:
         )
 
     def _missing(self) -> list[str]:
-        models = self._repository.models
-        return [n for n in self._required if n not in models or not models[n].ready_versions()]
+        repository = self._repository
+        required = dict.fromkeys((*self._required, *repository.named))
+        return [name for name in required if not repository.ready_versions(name)]

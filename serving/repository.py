@@ -3,24 +3,21 @@
 import asyncio
 import logging
 import os
-import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from quartet.artifact import CONFIG_FILE
 from quartet.config import ConfigError
 from serving.errors import InvalidInput, ModelNotFound, ModelNotReady
+from serving.layout import ModelFolder, find_models, read_model_config, wanted_versions
 from serving.loaded_model import Engines, LoadedModel
 from serving.loading import load_version
-from serving.model_config import ModelConfig, VersionPolicy
-from serving.pbtxt import read_config
+from serving.model_config import ModelConfig
 
 logger = logging.getLogger(__name__)
 
-_VERSION_FOLDER = re.compile(r"[1-9][0-9]{0,17}")
 _VERSION_DIGITS = 18
 """Longer numbers name no version, and Python refuses to convert very long ones."""
 
@@ -62,9 +59,17 @@ class ModelEntry:
 class ModelRepository:
     """Loads the models under ``root`` and finds them by name and version."""
 
-    def __init__(self, root: Path, engines: Engines) -> None:
-        """Nothing is read before ``load_all``."""
+    def __init__(
+        self, root: Path, engines: Engines, only: Collection[str] = (), name: str = ""
+    ) -> None:
+        """Nothing is read before ``load_all``; ``only`` these models are, if any are named.
+
+        ``name`` is another name of the only model, or one of several models.
+        """
         self._root = root
+        self._only = frozenset(only)
+        self._name = name
+        self._aliases: dict[str, str] = {}
         self._engines = engines
         self._models: dict[str, ModelEntry] = {}
         self.loaded = False
@@ -81,18 +86,25 @@ class ModelRepository:
         A model that fails is logged and marked; it does not keep the others from loading.
 
         Raises:
-            ConfigError: the repository folder does not exist.
+            ConfigError: the repository folder does not exist, cannot be understood, or lacks a
+                model that is to be served.
         """
-        if not self._root.is_dir():
-            raise ConfigError(f"model repository {str(self._root)!r} is not a folder")
-        folders = sorted(
-            f for f in self._root.iterdir() if f.is_dir() and not f.name.startswith(".")
-        )
-        plans = [self._plan(folder) for folder in folders]
-        for folder, config in plans:
-            for version in sorted(self._models[folder.name].versions):
-                await self._load(folder, version, config)
+        models = self._chosen(find_models(self._root, self._name))
+        self._settle_name([model.name for model in models])
+        plans = [self._plan(model) for model in models]
+        for model, config in plans:
+            for version in sorted(self._models[model.name].versions):
+                await self._load(model, version, config)
         self.loaded = True
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The model that the operator named, if it is one of several."""
+        return (self._name,) if self._name in self._models else ()
+
+    def real_name(self, name: str) -> str:
+        """The model that ``name`` is another name of; else ``name``."""
+        return self._aliases.get(name, name)
 
     def get(self, name: str, version: str = "") -> LoadedModel:
         """The ready model that ``name`` and ``version`` mean; no version means the highest ready.
@@ -104,7 +116,7 @@ class ModelRepository:
             ModelNotFound: there is no such model or version.
             ModelNotReady: there is, but it is loading or has failed.
         """
-        entry = self._models.get(name)
+        entry = self._models.get(self.real_name(name))
         if entry is None:
             return self._part(name, version)
         if not version:
@@ -136,15 +148,17 @@ class ModelRepository:
         served = [*self.ready_models(), *self.ready_parts()]
         if not name:
             return served
-        self.get(name, version)
-        return [m for m in served if m.name == name and version in ("", str(m.version))]
+        meant = self.get(name, version).name
+        return [m for m in served if m.name == meant and version in ("", str(m.version))]
 
     def ready_versions(self, name: str) -> list[int]:
         """Versions of a model or a part that are served, ascending; none if there is no such."""
-        entry = self._models.get(name)
+        entry = self._models.get(self.real_name(name))
         if entry is not None:
             return entry.ready_versions()
-        return sorted(part.version for part in self.ready_parts() if part.name == name)
+        model_name, dot, part_name = name.rpartition(".")
+        meant = f"{self.real_name(model_name)}{dot}{part_name}"
+        return sorted(part.version for part in self.ready_parts() if part.name == meant)
 
     async def drain(self) -> None:
         """Wait until no model has work."""
@@ -160,7 +174,7 @@ class ModelRepository:
     def _part(self, name: str, version: str) -> LoadedModel:
         """See ``get``; ``name`` is no model's."""
         model_name, _, part = name.rpartition(".")
-        if model_name in self._models:
+        if self.real_name(model_name) in self._models:
             found = self.get(model_name, version).parts.get(part)
             if found is not None:
                 return found
@@ -180,18 +194,45 @@ class ModelRepository:
             )
         return found
 
-    def _plan(self, folder: Path) -> tuple[Path, ModelConfig]:
+    def _settle_name(self, served: list[str]) -> None:
+        """Give the only model the other name; several are called as their folders are."""
+        if not self._name or self._name in served:
+            return
+        if len(served) == 1:
+            self._aliases[self._name] = served[0]
+            logger.info("model %s is also called %s", served[0], self._name)
+        else:
+            logger.warning(
+                "no model is called %s; the models are: %s", self._name, ", ".join(served)
+            )
+
+    def _chosen(self, models: list[ModelFolder]) -> list[ModelFolder]:
+        """Those of ``models`` that are to be served. Raises ConfigError if one is missing."""
+        found = [model.name for model in models]
+        missing = sorted(self._only - set(found))
+        if missing:
+            raise ConfigError(
+                f"models that are to be served are not in {str(self._root)!r}: "
+                f"{', '.join(missing)}; it has: {', '.join(found) or 'none'}"
+            )
+        return [model for model in models if not self._only or model.name in self._only]
+
+    def _plan(self, model: ModelFolder) -> tuple[ModelFolder, ModelConfig]:
         """Read the model's configuration and enter the versions it wants."""
-        entry = self._models[folder.name] = ModelEntry()
+        entry = self._models[model.name] = ModelEntry()
         try:
-            config = _read_config(folder)
-            wanted = _wanted_versions(folder, config.version_policy)
+            config = read_model_config(model)
+            wanted = wanted_versions(model, config.version_policy)
         except (ConfigError, OSError) as error:
             entry.reason = self._without_root(error)
-            logger.error("model %s cannot be served: %s", folder.name, error)
-            return folder, ModelConfig()
+            # No version could even be named.
+            self._engines.metrics.load_begins(model.name, "")
+            logger.error("model %s cannot be served: %s", model.name, error)
+            return model, ModelConfig()
         entry.versions = {version: VersionEntry() for version in wanted}
-        return folder, config
+        for version in wanted:
+            self._engines.metrics.load_begins(model.name, str(version))
+        return model, config
 
     def _without_root(self, error: Exception) -> str:
         """The text with paths as from the repository: clients read it, the log has it whole."""
@@ -201,15 +242,16 @@ class ModelRepository:
                 text = text.replace(f"{root}{os.sep}", "")
         return text
 
-    async def _load(self, folder: Path, version: int, config: ModelConfig) -> None:
-        name = folder.name
+    async def _load(self, model: ModelFolder, version: int, config: ModelConfig) -> None:
+        name, metrics = model.name, self._engines.metrics
         entry = self._models[name].versions[version]
         started = time.monotonic()
         try:
             entry.model = await asyncio.to_thread(
-                load_version, name, version, folder, config, self._engines
+                load_version, name, version, model.path, config, self._engines
             )
         except Exception as error:
+            metrics.load_ended(name, str(version), time.monotonic() - started, ready=False)
             entry.state = ModelState.UNAVAILABLE
             known = isinstance(error, ConfigError)
             entry.reason = (
@@ -224,38 +266,14 @@ class ModelRepository:
             )
             return
         entry.state = ModelState.READY
+        seconds = time.monotonic() - started
+        metrics.load_ended(name, str(version), seconds, ready=True)
         logger.info(
             "model %s version %d is ready",
             name,
             version,
-            extra={"load_s": round(time.monotonic() - started, 3), **entry.model.properties},
+            extra={"load_s": round(seconds, 3), **entry.model.properties},
         )
-
-
-def _read_config(folder: Path) -> ModelConfig:
-    file = folder / CONFIG_FILE
-    if not file.is_file():
-        return ModelConfig()
-    config = read_config(file)
-    for ignored in config.ignored:
-        logger.warning("model %s: %s: %s has no effect here", folder.name, CONFIG_FILE, ignored)
-    return config
-
-
-def _wanted_versions(folder: Path, policy: VersionPolicy) -> list[int]:
-    found = sorted(
-        int(f.name) for f in folder.iterdir() if f.is_dir() and _VERSION_FOLDER.fullmatch(f.name)
-    )
-    if not found:
-        raise ConfigError(
-            f"{folder.name} has no version folder; expected {folder.name}/1/model.onnx"
-        )
-    if policy.kind == "specific":
-        missing = sorted(set(policy.versions) - set(found))
-        if missing:
-            raise ConfigError(f"version_policy wants versions {missing}, found are {found}")
-        return sorted(policy.versions)
-    return found if policy.kind == "all" else found[-policy.num_versions :]
 
 
 def _not_ready(name: str, entry: ModelEntry) -> ModelNotReady:

@@ -14,7 +14,7 @@ from serving.sequence_life import Dropped, Planned, Step
 from serving.sequences import Sequences
 from serving.stateful_engine import Answer, StatefulEngine
 from serving.types import Timings
-from serving.workers import WorkerPool
+from serving.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class SequenceBatcher:
         self,
         engine: StatefulEngine,
         sequences: Sequences[Waiting],
-        pool: WorkerPool,
+        pool: Workers,
         *,
         instances: int,
         observer: BatchObserver,
@@ -78,6 +78,11 @@ class SequenceBatcher:
     def queued_requests(self) -> int:
         """Steps that wait."""
         return self._core.steps
+
+    def queue_age(self) -> float:
+        """How long the step that has waited longest waits now, seconds; 0 if none does."""
+        oldest = self._core.oldest
+        return 0.0 if oldest is None else self._clock() - oldest
 
     def live_sequences(self) -> int:
         """Sequences that have a state."""

@@ -48,6 +48,12 @@ class Sequences(Generic[PayloadT]):
         return len(self._waiting)
 
     @property
+    def oldest(self) -> float | None:
+        """When the step arrived that has waited longest; None if none waits."""
+        first = next(iter(self._waiting), None)
+        return None if first is None else first.arrived
+
+    @property
     def live(self) -> int:
         """Sequences that hold a slot."""
         return self._rules.slots - len(self._free)

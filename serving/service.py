@@ -55,7 +55,7 @@ class InferenceService:
         self._repository = parts.repository
         self._image_limits = images = parts.image_limits
         self._image_pool = pool = parts.image_pool
-        self._readiness = Readiness(parts.repository, parts.required_models)
+        self.readiness = Readiness(parts.repository, parts.required_models)
         self._room = room = PictureRoom(parts.max_images)
         metrics = parts.metrics
         self._accounting = Accounting(metrics, log_requests=parts.log_requests, clock=parts.clock)
@@ -81,22 +81,22 @@ class InferenceService:
         """Whether the process works at all; true until it exits."""
         return True
 
-    def ready(self) -> bool:
-        """Whether requests should be sent here.
+    def started(self) -> bool:
+        """Whether every model has been tried, whatever became of it; true until it exits."""
+        return self.readiness.started()
 
-        False while models load, while draining, while a required model is not ready, and if no
-        model at all could be loaded from a repository that has some.
-        """
-        return self._readiness.ready()
+    def ready(self) -> bool:
+        """Whether requests should be sent here; see ``Readiness.ready``."""
+        return self.readiness.ready()
 
     def why_not_ready(self) -> str:
         """The reason in words; empty if ready."""
-        return self._readiness.why_not()
+        return self.readiness.why_not()
 
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether the model (its version, or any) serves. Raises ModelNotFound, ModelNotReady."""
         self._repository.get(name, version)
-        return not self._readiness.draining
+        return not self.readiness.draining
 
     def server_metadata(self) -> ServerMetadata:
         """Name, version and extensions."""
@@ -280,11 +280,11 @@ class InferenceService:
 
     def start_draining(self) -> None:
         """Stop being ready; requests are still served."""
-        self._readiness.draining = True
+        self.readiness.draining = True
 
     def refuse_new(self) -> None:
         """Serve what is in flight and nothing more."""
-        self._readiness.draining = True
+        self.readiness.draining = True
         self._accounting.refuse_new()
 
     async def drained(self) -> None:

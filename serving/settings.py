@@ -1,7 +1,8 @@
 """Settings of the server process: flags, then ``QUARTET_*`` variables, then a TOML file."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
@@ -79,8 +80,16 @@ class ImageGenerationSettings(Config):
 class ServerSettings(Config):
     """Serve a model repository on HTTP, gRPC and a metrics port."""
 
+    flag_aliases: ClassVar[Mapping[str, str]] = {"model-repository": "model-dir"}
+
     model_repository: Path = Path("model_repo")
-    """Folder of models: <name>/[config.pbtxt], <name>/<version>/model.onnx."""
+    """Folder of models: <name>/[config.pbtxt], <name>/<version>/model.onnx. Or of one model:
+    <version>/model.onnx or just model.onnx."""
+    model_name: str = ""
+    """Name to serve the only model of the folder under, beside that of its own folder if it has
+    one. Of several models each keeps its name, and this one must be ready if it is among them."""
+    models: tuple[str, ...] = ()
+    """Models of the repository that are served; none named: all of them."""
     required_models: tuple[str, ...] = ()
     """Models that must be ready before the server is. Others' failures show on their own."""
 

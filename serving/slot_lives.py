@@ -44,7 +44,14 @@ class Lives:
         self._slot_s = 0.0
         """How long a text holds its slot, a moving average."""
 
-    def enter(self, units: Sequence[Unit]) -> None:
+    @property
+    def oldest(self) -> float | None:
+        """When the unit was submitted that has waited longest for a slot; None if none waits."""
+        # They are in the order in which they came.
+        waiting = (unit for unit in self.units.values() if unit.phase is Phase.WAITING)
+        return next((unit.entered for unit in waiting), None)
+
+    def enter(self, units: Sequence[Unit], now: float) -> None:
         """Let the units of one request wait, all or none. Raises QueueFull, InvalidInput."""
         try:
             self.seats.enqueue(units)
@@ -53,6 +60,7 @@ class Lives:
             error.retry_after_s = drain_s if self._slot_s else RETRY_AFTER_S
             raise
         for unit in units:
+            unit.entered = now
             self.units[unit.job] = unit
             if unit.job.deadline is not None:
                 self.deadlines.add(unit, unit.job.deadline)

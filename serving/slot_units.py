@@ -49,6 +49,8 @@ class Unit(ABC):
     """A run, or a reading of its state, has it."""
     alone: bool = field(default=False, init=False)
     """It was in a run that failed, and shares none until it has proved harmless."""
+    entered: float = field(default=0.0, init=False)
+    """When it was submitted, monotonic."""
     admitted: float = field(default=0.0, init=False)
     """When it got its first slot, monotonic."""
 

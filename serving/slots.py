@@ -41,6 +41,11 @@ class SlotScheduler:
         return self._lives.seats.waiting_rows
 
     @property
+    def oldest_waiting(self) -> float | None:
+        """When the job came that has waited longest for a slot; None if none waits."""
+        return self._lives.oldest
+
+    @property
     def active_rows(self) -> int:
         """Rows with a slot."""
         return self._lives.seats.active_rows
@@ -52,7 +57,7 @@ class SlotScheduler:
 
     def submit(self, jobs: Sequence[Job], now: float) -> None:
         """See ``TokenScheduler.submit``. Raises also InvalidInput, for a search that cannot fit."""
-        self._lives.enter(make_units(jobs))
+        self._lives.enter(make_units(jobs), now)
         self._lives.admit(now)
 
     def cancel(self, job: Job) -> None:

@@ -152,7 +152,7 @@ class TextSessions:
         """
         kept = self._find(request.session)
         weights = kept.weights
-        if request.model_name not in ("", weights.model):
+        if self._repository.real_name(request.model_name) not in ("", weights.model):
             raise Conflict(
                 f"model: the session is of model {weights.model!r}, got {request.model_name!r}"
             )

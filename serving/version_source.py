@@ -5,6 +5,7 @@ from pathlib import Path
 
 from quartet.artifact import METADATA_KEY, MODEL_FILE, ArtifactError, TaskDeclaration, parse_task
 from quartet.config import ConfigError
+from serving.layout import version_folder
 from serving.loaded_model import Engines
 from serving.model_config import ModelConfig
 from serving.session import OnnxSession, SessionOptions
@@ -29,7 +30,7 @@ class VersionSource:
     @property
     def files(self) -> Path:
         """The version's folder."""
-        return self.folder / str(self.version)
+        return version_folder(self.folder, self.version)
 
     def open_beside(self, file: str) -> OnnxSession:
         """Another graph of the same version. Raises ConfigError."""
@@ -61,7 +62,7 @@ def open_version(
     Raises:
         ConfigError: the file is missing or no model, or the configuration plans threads wrongly.
     """
-    path = _model_path(folder / str(version), config)
+    path = _model_path(version_folder(folder, version), config)
     plan = _thread_plan(config, engines)
     return VersionSource(
         name=name,

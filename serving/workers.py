@@ -4,11 +4,29 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from serving.busy_meter import BusyMeter
 
 ResultT = TypeVar("ResultT")
 
 Job = Callable[[], None]
+
+
+class Workers(Protocol):
+    """Runs jobs on threads."""
+
+    def submit(
+        self,
+        run: Callable[[], ResultT],
+        done: Callable[[ResultT], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Call ``run`` on a thread, then ``done`` with its result on ``loop``.
+
+        ``run`` must not raise: what can go wrong is part of its result.
+        """
+        ...
 
 
 class WorkerPool:
@@ -20,6 +38,8 @@ class WorkerPool:
 
     def __init__(self, threads: int, name: str = "engine") -> None:
         self.threads = threads
+        self.meter = BusyMeter(threads)
+        """Of the threads."""
         self._name = name
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._started: list[threading.Thread] = []
@@ -37,10 +57,7 @@ class WorkerPool:
         done: Callable[[ResultT], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """Call ``run`` on a thread, then ``done`` with its result on ``loop``.
-
-        ``run`` must not raise: what can go wrong is part of its result.
-        """
+        """See ``Workers.submit``."""
 
         def job() -> None:
             loop.call_soon_threadsafe(done, run())
@@ -57,4 +74,31 @@ class WorkerPool:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
+            self.meter.begin()
             job()
+            self.meter.end()
+
+
+class MeteredPool:
+    """``pool``, as one model uses it: what runs there is measured."""
+
+    def __init__(self, pool: Workers, meter: BusyMeter) -> None:
+        self._pool = pool
+        self._meter = meter
+
+    def submit(
+        self,
+        run: Callable[[], ResultT],
+        done: Callable[[ResultT], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """See ``Workers.submit``."""
+
+        def metered() -> ResultT:
+            self._meter.begin()
+            try:
+                return run()
+            finally:
+                self._meter.end()
+
+        self._pool.submit(metered, done, loop)

@@ -35,6 +35,12 @@ class LiveBody(BaseModel):
     live: bool
 
 
+class StartedBody(BaseModel):
+    """Whether every model has been tried."""
+
+    started: bool
+
+
 class ReadyBody(BaseModel):
     """Whether requests should be sent here."""
 
@@ -112,6 +118,16 @@ def _add_server_routes(router: APIRouter, service: InferenceService) -> None:
     async def server_live() -> LiveBody:
         """For liveness probes: the process works. Stays true while the server drains."""
         return LiveBody(live=service.live())
+
+    @router.get(
+        "/v2/health/started",
+        response_model=StartedBody,
+        responses={503: {"model": StartedBody, "description": "Models are being loaded."}},
+    )
+    async def server_started() -> Response:
+        """For startup probes: every model has been tried, whether or not it could be loaded."""
+        started = service.started()
+        return JSONResponse({"started": started}, 200 if started else 503)
 
     @router.get(
         "/v2/health/ready",

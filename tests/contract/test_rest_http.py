@@ -31,6 +31,7 @@ INFER = "/v2/models/identity_fp32/infer"
     ("path", "body"),
     [
         ("/v2/health/live", {"live": True}),
+        ("/v2/health/started", {"started": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models/fixed/ready", {"name": "fixed", "ready": True}),
         ("/v2/models/configured/versions/2/ready", {"name": "configured", "ready": True}),

@@ -48,6 +48,7 @@ def test_server_is_live_but_not_ready_while_a_model_loads(
     (warm_up / "steps").write_bytes(np.array(slow_steps(1.5), "<f4").tobytes())
     server = start_server(tmp_path).wait_listening()
     live = server.request("GET", "/v2/health/live")
+    started = server.request("GET", "/v2/health/started")
     ready = server.request("GET", "/v2/health/ready")
     model = server.request("GET", "/v2/models/slow/ready")
     infer = server.infer_json("slow", slow_document(1))
@@ -57,11 +58,13 @@ def test_server_is_live_but_not_ready_while_a_model_loads(
         assert not client.is_model_ready("slow")
     assert not any(line["message"] == "server is ready" for line in server.lines), "too fast to see"
     assert live.status == 200
+    assert (started.status, started.json()) == (503, {"started": False})
     assert ready.status == 503
     assert "loading" in ready.error
     assert (model.status, infer.status) == (503, 503)
     assert int(infer.headers["retry-after"]) >= 1
     server.wait_ready()
+    assert server.request("GET", "/v2/health/started").status == 200
     assert server.request("GET", "/v2/health/ready").status == 200
     assert server.infer_json("slow", slow_document(1)).status == 200
 

@@ -165,6 +165,40 @@ def test_simultaneous_requests_share_a_run(counted: ServerProcess) -> None:
     assert counted.metric("nv_inference_exec_count", model="batching") < 15
 
 
+def test_a_full_engine_shows_in_its_utilization_and_the_age_of_its_queue(
+    counted: ServerProcess, slow_steps: Callable[[float], float]
+) -> None:
+    busy_s = counted.metric("quartet_engine_busy_seconds_total")
+    document = slow_document(slow_steps(0.5))
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(counted.infer_json, "slow", document) for _ in range(4)]
+        wait_until(lambda: counted.metric("quartet_queue_age_seconds", model="slow") > 0, "a queue")
+        assert [answer.result().status for answer in answers] == [200] * 4
+    assert counted.metric("quartet_queue_age_seconds", model="slow") == 0
+    ran_s = counted.metric("quartet_engine_busy_seconds_total") - busy_s
+    assert ran_s > 0
+    # One instance: what ran is seconds of the window's 15, or of the server's life if shorter.
+    assert 0 < counted.metric("quartet_model_utilization", model="slow") <= 1
+    assert (
+        counted.metric("quartet_utilization")
+        >= counted.metric("quartet_model_utilization", model="slow") * 0.9
+    )
+    assert 0 < counted.metric("quartet_loop_utilization") <= 1
+    assert counted.metric("quartet_loop_cpu_seconds_total") > 0
+
+
+def test_the_process_and_its_limits_are_told(counted: ServerProcess) -> None:
+    resident = counted.metric("process_resident_memory_bytes")
+    assert 0 < resident < counted.metric("quartet_memory_limit_bytes")
+    assert counted.metric("process_open_fds") < counted.metric("process_max_fds")
+    assert counted.metric("python_gc_collections_total") > 0
+    assert counted.metric("python_info") == 1
+    assert counted.metric("quartet_queue_limit", model="slow") >= 1
+    for model in ("batching", "look_up", "slow"):
+        assert counted.metric("quartet_model_ready", model=model) == 1
+        assert counted.metric("quartet_model_load_seconds", model=model) > 0
+
+
 def test_build_and_provider_are_told(counted: ServerProcess) -> None:
     labels = {"provider": "CPUExecutionProvider"}
     assert counted.metric("quartet_build_info", **labels) == 1

@@ -27,6 +27,10 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.logs",
             "serving.triton_metrics",
             "serving.statistics",
+            "serving.busy_meter",
+            "serving.engine_metrics",
+            "serving.gpu_metrics",
+            "serving.process_metrics",
             "serving.generation_metrics",
             "serving.image_metrics",
             "serving.metrics",
@@ -43,6 +47,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
         "parts: one thing each (a thread pool, a session, a queue, a codec), no policy",
         (
             "serving.threads",
+            "serving.memory",
             "serving.providers",
             "serving.session",
             "serving.state_table",
@@ -125,6 +130,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
         "models: one version built from its folder, all of a repository",
         (
             "serving.loaded_model",
+            "serving.layout",
             "serving.version_source",
             "serving.loading_tensors",
             "serving.loading_rows",

@@ -58,6 +58,19 @@ def test_take_returns_nothing_when_the_queue_is_empty() -> None:
     assert BatchQueue[str](WAITING).take(100.0) == []
 
 
+def test_oldest_is_the_first_of_all_lines_that_still_waits() -> None:
+    left, second = make_entry("a", arrived=1.0), make_entry("b", arrived=3.0)
+    other = make_entry("c", arrived=2.0, key="other")
+    queue = make_queue(left, second, other, rules=WAITING)
+    assert queue.oldest() == 1.0
+    queue.cancel(left)
+    assert queue.oldest() == 2.0
+    queue.cancel(other)
+    assert queue.oldest() == 3.0
+    queue.cancel(second)
+    assert queue.oldest() is None
+
+
 def test_take_measures_the_delay_from_the_oldest_request() -> None:
     queue = make_queue(make_entry("a", arrived=0.0), make_entry("b", arrived=9.0), rules=WAITING)
     assert queue.take(9.75) == []

@@ -113,9 +113,11 @@ def test_batch_finished_counts_runs_and_rows(metrics: Metrics, model: ModelMetri
 
 
 def test_watch_queue_reads_the_queue_when_scraped(metrics: Metrics, model: ModelMetrics) -> None:
-    rows, requests = [5], [2]
-    model.watch_queue(lambda: rows[0], lambda: requests[0])
-    rows[0], requests[0] = 7, 3
+    rows, requests, age_s = [5], [2], [0.25]
+    model.watch_queue(lambda: rows[0], lambda: requests[0], lambda: age_s[0], 1024)
+    rows[0], requests[0], age_s[0] = 7, 3, 0.5
+    assert value(metrics, "quartet_queue_age_seconds") == 0.5
+    assert value(metrics, "quartet_queue_limit") == 1024
     assert value(metrics, "quartet_queue_size") == 7
     assert value(metrics, "nv_inference_pending_request_count") == 3
 

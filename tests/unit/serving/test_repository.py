@@ -46,6 +46,40 @@ async def test_load_all_refuses_when_there_is_no_folder(tmp_path: Path) -> None:
         await load(tmp_path / "gone")
 
 
+async def test_load_all_serves_the_models_that_are_named(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_model(tmp_path, name, plus(1))
+    repository = ModelRepository(tmp_path, make_engines(), ["c", "a"])
+    await repository.load_all()
+    assert sorted(repository.models) == ["a", "c"]
+
+
+async def test_load_all_refuses_names_that_are_not_there(tmp_path: Path) -> None:
+    write_model(tmp_path, "a", plus(1))
+    repository = ModelRepository(tmp_path, make_engines(), ["a", "x", "b"])
+    with pytest.raises(ConfigError, match=r"are not in '.*': b, x; it has: a$"):
+        await repository.load_all()
+
+
+async def test_load_all_tells_the_metrics_what_became_of_each_version(tmp_path: Path) -> None:
+    write_versions(tmp_path, 1, 2, config="version_policy { all { } }")
+    (tmp_path / "m" / "2" / "model.onnx").write_bytes(b"no graph")
+    (tmp_path / "empty").mkdir()
+    engines = make_engines()
+    await ModelRepository(tmp_path, engines).load_all()
+
+    def value(name: str, model: str, version: str) -> float | None:
+        labels = {"model": model, "version": version}
+        return engines.metrics.registry.get_sample_value(name, labels)
+
+    assert value("quartet_model_ready", "m", "1") == 1
+    assert value("quartet_model_ready", "m", "2") == 0
+    assert value("quartet_model_ready", "empty", "") == 0
+    loaded_s = value("quartet_model_load_seconds", "m", "1")
+    assert loaded_s is not None
+    assert loaded_s > 0
+
+
 async def test_load_all_is_content_with_an_empty_folder(tmp_path: Path) -> None:
     assert (await load(tmp_path)).models == {}
 

@@ -109,6 +109,17 @@ def test_plan_admits_row_by_row_when_a_request_has_more_rows_than_slots() -> Non
     assert all(map(is_whole, [blocker, *rows]))
 
 
+def test_oldest_waiting_is_the_job_without_a_slot_that_came_first() -> None:
+    driver = SlotDriver(slots=1, steps=4)
+    for now in (1.0, 2.0, 3.0):
+        driver.now = now
+        driver.submit(make_row(max_tokens=4))
+    driver.now = 9.0
+    assert driver.core.oldest_waiting == 2.0
+    driver.run_all()
+    assert driver.core.oldest_waiting is None
+
+
 def test_plan_gives_slots_to_clients_in_turns() -> None:
     driver = SlotDriver(slots=1, steps=4)
     order: list[str] = []
