@@ -51,8 +51,8 @@ isolated() {
 node_packages() {
   command -v npm >/dev/null || { echo "no npm: custom resources will not be validated" >&2; return; }
   npm install --silent --no-audit --no-fund --no-save --prefix "$tools/node" \
-    @kubernetes-models/prometheus-operator@6.0.0 @kubernetes-models/keda@0.4.2 \
-    @kubernetes-models/gateway-api@0.5.1 2>"$tools/npm.log" || { cat "$tools/npm.log" >&2; return 1; }
+    @kubernetes-models/prometheus-operator@6.0.0 @kubernetes-models/keda@2.0.0 \
+    @kubernetes-models/gateway-api@2.0.0 2>"$tools/npm.log" || { cat "$tools/npm.log" >&2; return 1; }
 }
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
