@@ -24,7 +24,7 @@ from pydantic_settings import (
 )
 
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+:[0-9]+")
-"""What Kubernetes puts into <SERVICE>_PORT for every Service of a namespace, after Docker's links: a
+"""What Kubernetes puts into <SERVICE>_PORT for every Service of a namespace, like Docker's links: a
 Service called quartet-metrics sets QUARTET_METRICS_PORT."""
 
 

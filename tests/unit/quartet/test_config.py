@@ -1,7 +1,8 @@
 """Flags, environment and file: what wins, and what each fault is called."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
@@ -193,3 +194,67 @@ def test_load_config_explains_every_flag_when_help_is_asked_for(
 def test_config_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Outer().count = 2  # type: ignore[misc]  # what is forbidden is what is tested
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--inner.max_rate", "3"], ["--inner.max_rate=3"], ["--inner.max-rate=3"]],
+)
+def test_load_config_takes_underscores_for_dashes_in_flags(flags: list[str]) -> None:
+    class Section(Config):
+        max_rate: float = 1.0
+
+    class Root(Config):
+        inner: Section = Section()
+
+    assert load_config(Root, flags, prog="test").inner.max_rate == 3
+
+
+def test_load_config_leaves_underscores_in_values() -> None:
+    assert load("--names", "a_b", "--names=c_d", "--kind=big").names == ("a_b", "c_d")
+
+
+def test_load_config_still_refuses_flags_that_do_not_exist(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        load("--no_such_flag=1")
+    assert caught.value.code == 2
+    assert "--no-such-flag" in capsys.readouterr().err
+
+
+class Aliased(Config):
+    """Has a flag of two names."""
+
+    model_folder: Path = Path("here")
+    """Where."""
+    flag_aliases: ClassVar[Mapping[str, str]] = {"model-folder": "model-dir"}
+
+
+@pytest.mark.parametrize("flag", ["--model-folder", "--model-dir", "--model_dir"])
+def test_load_config_takes_a_flag_by_each_of_its_names(flag: str) -> None:
+    for argv in ([flag, "there"], [f"{flag}=there"]):
+        assert load_config(Aliased, argv, prog="test").model_folder == Path("there")
+
+
+def test_load_config_takes_the_last_of_a_flags_names() -> None:
+    argv = ["--model-dir=first", "--model-folder=last"]
+    assert load_config(Aliased, argv, prog="test").model_folder == Path("last")
+
+
+@pytest.mark.parametrize(
+    "link", ["tcp://10.96.14.7:8000", "udp://10.96.14.7:53", "tcp://[fd00::7]:8000"]
+)
+def test_load_config_passes_over_the_addresses_of_services(
+    monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    monkeypatch.setenv("QTEST_COUNT", link)
+    assert load().count == 1
+
+
+def test_load_config_still_refuses_other_text_for_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QTEST_COUNT", "tcp://10.96.14.7")
+    with pytest.raises(ConfigError, match=r"count: .*integer"):
+        load()

@@ -6,6 +6,7 @@ import pytest
 
 from quartet.config import ConfigError, load_config
 from serving.settings import GenerationSettings, ServerSettings
+from tests.kubernetes_links import service_links
 
 
 def load(*argv: str) -> ServerSettings:
@@ -91,3 +92,24 @@ def test_every_setting_of_generation_is_explained(field: str) -> None:
 def test_every_setting_is_explained(field: str) -> None:
     information: Any = ServerSettings.model_fields[field]
     assert information.description
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["quartet", "quartet-http", "quartet-grpc", "quartet-metrics", "quartet-generation",
+     "quartet-predictor", "quartet-model", "quartet-host", "quartet-threads"],
+)  # fmt: skip
+def test_settings_are_not_disturbed_by_services_of_that_name(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in service_links(service, {"http": 8000, "grpc": 8001}).items():
+        monkeypatch.setenv(name, value)
+    assert load() == ServerSettings()
+
+
+def test_settings_take_flags_as_runtimes_of_kserve_pass_them() -> None:
+    settings = load(
+        "--model_name=digits", "--model_dir=/mnt/models", "--http_port=8080", "--grpc_port", "9000"
+    )
+    assert (settings.model_name, str(settings.model_repository)) == ("digits", "/mnt/models")
+    assert (settings.http_port, settings.grpc_port) == (8080, 9000)
