@@ -45,7 +45,7 @@ spec:
   {{- include "quartet.topologySpread" $pool | nindent 2 }}
   {{- include "quartet.initContainers" . | nindent 2 }}
   containers:
-    - name: server
+    - name: quartet
       {{- include "quartet.container" (dict "root" $root "pool" $pool) | nindent 6 }}
   volumes:
     {{- include "quartet.volumes" $pool | nindent 4 }}

@@ -38,11 +38,11 @@ release's. Every template that makes an object a pool ranges over this list.
 {{- if and .values.models.persistentVolume.enabled .values.models.objectStore.enabled -}}
 {{- fail (printf "%smodels.persistentVolume.enabled and %smodels.objectStore.enabled are both true: models come from one place. Set one to false" $where $where) -}}
 {{- end -}}
-{{- range $kind := list "hpa" "keda" -}}
-{{- $scaler := index $scaling $kind -}}
-{{- if and $scaler.enabled (gt (int $scaler.minReplicas) (int $scaler.maxReplicas)) -}}
-{{- fail (printf "%sautoscaling.%s.minReplicas (%d) exceeds maxReplicas (%d)" $where $kind (int $scaler.minReplicas) (int $scaler.maxReplicas)) -}}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "%sautoscaling.minReplicas is %d: expected at most maxReplicas, %d" $where (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
 {{- end -}}
+{{- if and $scaling.hpa.enabled (lt (int $scaling.minReplicas) 1) -}}
+{{- fail (printf "%sautoscaling.minReplicas is 0: a HorizontalPodAutoscaler keeps at least one replica; only autoscaling.keda scales to zero" $where) -}}
 {{- end -}}
 {{- $volume := .values.models.persistentVolume -}}
 {{- if and $volume.enabled (not $volume.existingClaim) (not $volume.size) -}}
@@ -75,6 +75,9 @@ release's. Every template that makes an object a pool ranges over this list.
 {{- $_ := set $settings "QUARTET_HTTP_PORT" "8000" -}}
 {{- $_ := set $settings "QUARTET_GRPC_PORT" "8001" -}}
 {{- $_ := set $settings "QUARTET_METRICS_PORT" "8002" -}}
+{{- with $values.models.names -}}
+{{- $_ := set $settings "QUARTET_MODELS" (toJson .) -}}
+{{- end -}}
 {{- with $values.models.required -}}
 {{- $_ := set $settings "QUARTET_REQUIRED_MODELS" (toJson .) -}}
 {{- end -}}
