@@ -101,6 +101,7 @@ def _served(task: ImageGenerationTask, proved: _Proved) -> LoadedModel:
         fingerprint=proved.fingerprint,
         max_batch_size=model.config.max_batch_size,
         instances=source.plan.instances,
+        max_queued_rows=model.config.rules.max_queued_rows,
     )
     graph, metrics = GraphRows(*model.tensors(), task.output), _metrics(source)
     generator = ImageGenerator(task, facts, graph, _critic(task, parts), metrics)

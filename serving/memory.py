@@ -8,8 +8,9 @@ NO_LIMIT = 1 << 60
 
 
 def memory_limit(cgroup_root: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes: the control group's limit (v2 ``memory.max``, v1 ``limit_in_bytes``), at most the
-    host's memory.
+    """Bytes: the host's memory, or the control group's limit if that is less.
+
+    Reads cgroup v2's ``memory.max`` and v1's ``memory.limit_in_bytes``.
     """
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     files = (cgroup_root / "memory.max", cgroup_root / "memory" / "memory.limit_in_bytes")

@@ -17,6 +17,7 @@ from serving.image_types import GeneratedImage, Pixels
 from serving.row_joining import as_serving_error
 from serving.scheduler import Finished
 from serving.tasks.image_plan import ImageBatch, ImagePlan, PlannedPieces
+from serving.tasks.image_room import RowRoom
 from serving.types import Array, Timings
 
 FULL_QUEUE_WAIT_S = 0.05
@@ -49,6 +50,10 @@ class Pieces:
     """Pictures of one piece at most."""
     ahead: int
     """Pieces that may be under way or wait for the reader."""
+    at_once: int
+    """Pictures from the first on that go straight to the queue, as any request does."""
+    room: RowRoom
+    """Through which all others of the model's answers go there."""
 
 
 @dataclass(slots=True)
@@ -184,7 +189,10 @@ class Images:
         """One piece, or why there is none."""
         try:
             batch = self._batches.batch(start, start + rows)
-            finished = await self._run_patiently(batch, patient=start > 0)
+            if start < self._pieces.at_once:
+                finished = await self._run_patiently(batch, patient=start > 0)
+            else:
+                finished = await self._run_in_room(batch, rows)
         except ServingError as error:
             return error
         except Exception as error:
@@ -195,6 +203,20 @@ class Images:
         pixels = finished.outputs[self._facts.output]
         own = pixels if pixels.base is None else pixels.copy()
         return _Made(batch, own, finished.timings)
+
+    async def _run_in_room(self, batch: ImageBatch, rows: int) -> Finished:
+        """Run ``batch`` when the answers of the model leave it room."""
+        deadline, room = self._facts.deadline, self._pieces.room
+        try:
+            await room.enter(rows, None if deadline is None else deadline - self._clock())
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "Request timeout expired while pictures of others were made"
+            ) from None
+        try:
+            return await self._run_patiently(batch, patient=True)
+        finally:
+            room.leave(rows)
 
     async def _run_patiently(self, batch: ImageBatch, *, patient: bool) -> Finished:
         """Run ``batch``; a full queue refuses an answer only before it has begun."""

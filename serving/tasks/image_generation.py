@@ -20,6 +20,7 @@ from serving.tasks.image_options import (
     encoded_prompt,
 )
 from serving.tasks.image_plan import ImagePlan, plan_images
+from serving.tasks.image_room import RowRoom
 from serving.tasks.picture_input import PictureInput
 from serving.types import Array, Datatype, InferRequest, Tensor, Timings
 
@@ -44,6 +45,8 @@ class ImageGeneratorFacts:
     """Rows of one run, >= 1."""
     instances: int
     """Runs at once, >= 1."""
+    max_queued_rows: int
+    """Rows that may wait for the generator."""
 
 
 class GraphRows:
@@ -100,6 +103,9 @@ class ImageGenerator:
         self._graph = graph
         self._critic = critic
         self._metrics = metrics
+        # Enough that each instance finds a full run when it is done with another.
+        rows = min(2 * facts.instances * facts.max_batch_size, facts.max_queued_rows // 2)
+        self._room = RowRoom(rows)
 
     def plan(self, request: ImageRequest, *, max_images: int, max_frames: int) -> ImagePlan:
         """See ``plan_images``."""
@@ -133,12 +139,17 @@ class ImageGenerator:
         """How an answer of ``count`` pictures is cut.
 
         A few pictures are spread over all that may run at once. Of many, each piece is a full run,
-        and so few are ahead that others' requests find a place between them.
+        and so few are ahead, of all answers together, that the queue stays others'.
         """
         facts, picture = self.facts, self.task.height * self.task.width * self.task.channels
         share = -(-count // min(facts.instances, MAX_AHEAD))
         rows = max(1, min(facts.max_batch_size, share, PIECE_BYTES // picture))
-        return Pieces(rows=rows, ahead=min(MAX_AHEAD, facts.instances + 1))
+        return Pieces(
+            rows=rows,
+            ahead=min(MAX_AHEAD, facts.instances + 1),
+            at_once=facts.max_batch_size,
+            room=self._room,
+        )
 
     def critic(self) -> Critic:
         """Raises NotSupported if the model has none."""

@@ -290,10 +290,11 @@ def test_clients_that_vanish_leave_nothing_in_flight(faces: Generator) -> None:
     cancelled = "quartet_requests_total"
     labels = {"outcome": "cancelled", "protocol": "grpc", "model": "faces"}
     before = faces.server.metric(cancelled, **labels)
-    # So few that the pieces of all of them fit into the queue; a full one refuses a new stream.
-    streams = [faces.stream(samples=samples(seed, ENDLESS)) for seed in range(4)]
-    for stream in streams:
-        stream.take(1)
+    # One after another: only what they have ahead stays, which leaves room for the next.
+    streams = []
+    for seed in range(50):
+        streams.append(faces.stream(samples=samples(seed, ENDLESS)))
+        streams[-1].take(1)
     for stream in streams:
         stream.__exit__()
     wait_until(

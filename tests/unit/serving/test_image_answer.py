@@ -23,6 +23,7 @@ from serving.scheduler import Finished
 from serving.tasks.image_answer import ImageFacts, Images, Pieces
 from serving.tasks.image_options import ImagePlanLimits
 from serving.tasks.image_plan import ImagePlan, plan_images
+from serving.tasks.image_room import RowRoom
 from serving.types import Array, Timings
 from tests.image_models import SIDE, ImageModel, image_task
 from tests.virtual_time import VirtualTimeLoop, run_virtual
@@ -81,6 +82,7 @@ class Scene:
     count: int
     graph: FakeGraph = field(default_factory=FakeGraph)
     deadline: float | None = None
+    pieces: Pieces = field(default_factory=lambda: Pieces(ROWS, AHEAD, ROWS, RowRoom(10 * ROWS)))
     ends: list[ServingError | None] = field(default_factory=list)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
@@ -95,9 +97,7 @@ class Scene:
         )
         metrics = ImageFamilies(self.registry).for_model("m", "1")
         self.plan = plan(self.count)
-        self.answer = Images(
-            facts, self.plan, Pieces(ROWS, AHEAD), self.graph.run, metrics, loop.time
-        )
+        self.answer = Images(facts, self.plan, self.pieces, self.graph.run, metrics, loop.time)
         self.answer.on_end = self.ends.append
 
     async def read(self, most: int | None = None) -> list[GeneratedImage]:
@@ -354,3 +354,28 @@ async def test_other_refusals_are_not_waited_out() -> None:
     with pytest.raises(InvalidInput):
         await scene.read()
     assert scene.graph.runs == 3
+
+
+@virtual
+async def test_pieces_beyond_the_first_run_wait_for_room_that_answers_share() -> None:
+    room = RowRoom(ROWS)
+    scenes = [Scene(4 * ROWS, pieces=Pieces(ROWS, AHEAD, ROWS, room)) for _ in range(2)]
+    for scene in scenes:
+        await scene.answer.begin()
+    assert room.inside <= ROWS
+    read = await asyncio.gather(*(scene.read() for scene in scenes))
+    assert [len(images) for images in read] == [4 * ROWS] * 2
+    assert room.inside == 0
+
+
+@virtual
+async def test_waiting_for_room_ends_with_the_deadline() -> None:
+    room = RowRoom(ROWS)
+    await room.enter(ROWS)
+    scene = Scene(2 * ROWS, deadline=5.0, pieces=Pieces(ROWS, AHEAD, ROWS, room))
+    await scene.answer.begin()
+    with pytest.raises(DeadlineExceeded, match="while pictures of others were made"):
+        await scene.read()
+    assert asyncio.get_running_loop().time() == pytest.approx(5.0)
+    room.leave(ROWS)
+    assert room.inside == 0

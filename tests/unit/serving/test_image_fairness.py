@@ -52,7 +52,7 @@ class Unobserved:
 class Studio:
     """A generator over a batcher over a painter."""
 
-    def __init__(self, loop: VirtualTimeLoop) -> None:
+    def __init__(self, loop: VirtualTimeLoop, max_queue_rows: int = 1024) -> None:
         self.loop = loop
         self.painter = Painter(loop)
         self.pool = AnnouncedPool(INSTANCES, loop)
@@ -60,7 +60,7 @@ class Studio:
             ModelConfig(max_batch_size=BATCH, batching=BatchingConfig()),
             [TensorSpec("z", Datatype.FP32, (-1, LATENT))],
             [TensorSpec("image", Datatype.UINT8, (-1, SIDE, SIDE, 3))],
-            BatchingDefaults(),
+            BatchingDefaults(max_queue_rows=max_queue_rows),
         )
         rules: QueueRules = effective.rules
         batcher = DynamicBatcher(
@@ -72,7 +72,12 @@ class Studio:
             clock=loop.time,
         )
         facts = ImageGeneratorFacts(
-            model="m", version="1", fingerprint="f", max_batch_size=BATCH, instances=INSTANCES
+            model="m",
+            version="1",
+            fingerprint="f",
+            max_batch_size=BATCH,
+            instances=INSTANCES,
+            max_queued_rows=max_queue_rows,
         )
         metrics = ImageFamilies(CollectorRegistry()).for_model("m", "1")
         self.batcher = batcher
@@ -96,6 +101,15 @@ class Studio:
         return self.loop.time()
 
 
+async def drain(answer: Images) -> None:
+    """Read all of an answer; let go of what is left of it when cancelled."""
+    try:
+        async for _ in answer:
+            pass
+    finally:
+        await answer.aclose()
+
+
 def test_a_request_for_one_passes_one_for_thousands() -> None:
     loop = VirtualTimeLoop()
 
@@ -113,6 +127,32 @@ def test_a_request_for_one_passes_one_for_thousands() -> None:
         assert not many.done()
         many.cancel()
         await asyncio.wait({many})
+        await studio.batcher.drain()
+        studio.pool.stop()
+
+    run_virtual(main(), loop)
+
+
+def test_a_request_for_one_finds_room_beside_any_number_for_thousands() -> None:
+    loop = VirtualTimeLoop()
+
+    async def main() -> None:
+        studio = Studio(loop, max_queue_rows=8 * BATCH)
+        studio.pool.start()
+        many = []
+        for _ in range(30):
+            answer = await studio.start(MANY)
+            many.append(asyncio.ensure_future(drain(answer)))
+        waits = []
+        for _ in range(20):
+            await asyncio.sleep(7.3)
+            came = loop.time()
+            waits.append(await studio.read(1) - came)
+        # All rows of large requests in the queue or under way, on two threads, and its own row.
+        assert max(waits) <= 4 * BATCH * ROW_S / INSTANCES + BATCH * ROW_S + ROW_S
+        for task in many:
+            task.cancel()
+        await asyncio.wait(many)
         await studio.batcher.drain()
         studio.pool.stop()
 
