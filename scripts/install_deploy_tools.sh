@@ -21,13 +21,13 @@ system_packages() {
 newer_kubectl() {
   local source lists="$tools/apt" host
   if kubectl kustomize --help >/dev/null 2>&1; then return; fi
-  host="$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d | head -n 1)"
+  host="$(find /etc/apt -name '*.list' -o -name '*.sources' | xargs grep -hoE 'https?://[^ ]+/debian/?( |$)' | head -n 1)"
   mkdir -p "$lists/lists/partial" "$lists/root" "$tools/bin"
   source="$lists/trixie.list"
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $host trixie main" >"$source"
   local options=(-o "Dir::Etc::sourcelist=$source" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$lists/lists")
   apt-get "${options[@]}" update -qq
-  (cd "$lists" && apt-get "${options[@]}" download -qq kubectl && dpkg -x kubectl_*.deb root)
+  (cd "$lists" && apt-get "${options[@]}" download -qq kubectl/trixie && dpkg -x kubectl_*.deb root)
   cp "$lists/root/usr/bin/kubectl" "$tools/bin/kubectl"
 }
 
