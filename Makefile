@@ -37,7 +37,7 @@ $(VENV)/.full: pyproject.toml constraints.txt | $(BIN)/python
 # Both builds install the same Python package, so the CPU one has to go before the CUDA one comes.
 $(VENV)/.gpu: $(VENV)/.base
 	$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
-	$(PIP) 'onnxruntime-gpu[cuda,cudnn]'
+	$(PIP) 'onnxruntime-gpu[cuda,cudnn]' nvidia-ml-py
 	@touch $@
 
 serve: $(VENV)/$(if $(GPU),.gpu,.base) ## serve model_repo/ on HTTP 8000, gRPC 8001, metrics 8002 (ARGS='--flag ...', GPU=1)
