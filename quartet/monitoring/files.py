@@ -3,6 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from quartet.monitoring.collection import (
+    adapter_values,
+    grafana_dashboards,
+    grafana_datasources,
+    prometheus_config,
+)
+from quartet.monitoring.dashboard.build import dashboard_json
 from quartet.monitoring.rules.build import rule_groups
 from quartet.monitoring.rules.thresholds import Thresholds
 from quartet.monitoring.yaml_text import yaml_text
@@ -15,6 +22,12 @@ LABELS = {
 }
 KUBERNETES = Thresholds(min_ready_replicas=2)
 """Of the Kubernetes base and the chart, which run two replicas or more."""
+_SCRAPE = """\
+In Docker Compose the name `quartet` resolves to every replica of the service. On hosts without it,
+list the replicas in targets/*.yaml beside this file: [{"targets": ["10.0.0.1:8002"]}]."""
+_ADAPTER = """\
+helm install prometheus-adapter prometheus-community/prometheus-adapter -f values.yaml \\
+  --set prometheus.url=http://prometheus-operated.monitoring.svc"""
 
 
 def rules_yaml(thresholds: Thresholds) -> str:
@@ -38,6 +51,13 @@ def prometheus_rule_yaml(thresholds: Thresholds) -> str:
 def monitoring_files() -> Mapping[str, str]:
     """Path below ``deploy/monitoring`` -> text; paths with ``..`` lie beside it in ``deploy``."""
     return {
+        "dashboards/quartet.json": dashboard_json(Thresholds()),
+        "grafana/provisioning/dashboards/quartet.yaml": yaml_text(grafana_dashboards(), GENERATED),
+        "grafana/provisioning/datasources/prometheus.yaml": yaml_text(
+            grafana_datasources(), GENERATED
+        ),
+        "prometheus-adapter/values.yaml": yaml_text(adapter_values(), f"{GENERATED}\n{_ADAPTER}"),
+        "prometheus/prometheus.yaml": yaml_text(prometheus_config(), f"{GENERATED}\n{_SCRAPE}"),
         "prometheus/rules.yaml": rules_yaml(Thresholds()),
         "../kubernetes/components/prometheus-operator/prometheusrule.yaml": prometheus_rule_yaml(
             KUBERNETES

@@ -28,3 +28,52 @@ def busy_engines(selector: str = "") -> str:
 def busy_loops(selector: str = "") -> str:
     """Sum of the busy fractions of all replicas' event loops, in replicas."""
     return f"sum(quartet_loop_utilization{matcher(selector)})"
+
+
+def ready_replicas(selector: str = "") -> str:
+    """Replicas that take requests."""
+    return f"sum(quartet_ready{matcher(selector)})"
+
+
+def replicas_by_queue(selector: str = "") -> str:
+    """Replicas that the waiting rows want."""
+    return f"ceil({waiting_rows(selector)} / {QUEUE_TARGET_ROWS})"
+
+
+def replicas_by_engine(selector: str = "") -> str:
+    """Replicas that the engines' load wants."""
+    return f"ceil({busy_engines(selector)} / {UTILIZATION_TARGET})"
+
+
+def replicas_by_loop(selector: str = "") -> str:
+    """Replicas that the event loops' load wants."""
+    return f"ceil({busy_loops(selector)} / {UTILIZATION_TARGET})"
+
+
+def gateway_requests(route: str, window: str = "1m") -> str:
+    """Requests a second that Envoy Gateway has for a route: what wakes a service from zero.
+
+    ``route`` is the inside of a label matcher, for instance
+    ``envoy_cluster_name=~"httproute/models/quartet/.*"``. No replica can tell, since there is none.
+    """
+    return f"sum(rate(envoy_cluster_upstream_rq_total{matcher(route)}[{window}]))"
+
+
+def rate(metric: str, selector: str, by: str, window: str) -> str:
+    """Increase a second of a counter, summed over all labels but ``by``."""
+    return f"sum by ({by}) (rate({metric}{matcher(selector)}[{window}]))"
+
+
+def quantile(share: float, histogram: str, selector: str, by: str, window: str) -> str:
+    """The value that ``share`` of a histogram's observations in ``window`` do not exceed.
+
+    ``by`` lists the labels that are kept apart; it may be empty.
+    """
+    labels = f"{by}, le" if by else "le"
+    return f"histogram_quantile({share:g}, {rate(f'{histogram}_bucket', selector, labels, window)})"
+
+
+def mean(histogram: str, selector: str, by: str, window: str) -> str:
+    """Mean of a histogram's observations in ``window``, for each combination of ``by``."""
+    total = rate(f"{histogram}_sum", selector, by, window)
+    return f"{total} / {rate(f'{histogram}_count', selector, by, window)}"

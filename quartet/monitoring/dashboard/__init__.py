@@ -1,0 +1,1 @@
+"""The Grafana dashboard of Quartet servers, as functions that return panels."""
