@@ -21,6 +21,7 @@ from serving.gpu_metrics import GpuCollector, open_nvml
 from serving.grpc.server import GrpcServer
 from serving.http_server import HttpListener
 from serving.images import ImageLimits
+from serving.layout import wait_for_folder
 from serving.loaded_model import Engines
 from serving.memory import memory_limit
 from serving.metrics import Metrics
@@ -115,6 +116,7 @@ class Server:
     async def load_models(self) -> None:
         """Load the repository. Raises ConfigError if there is none."""
         started = time.monotonic()
+        await wait_for_folder(self._settings.model_repository, self._settings.model_wait_s)
         await self._repository.load_all()
         # What is loaded now stays; the collector need not look at it again and again.
         gc.collect()

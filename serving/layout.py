@@ -5,7 +5,9 @@ what a ``storageUri`` names into one folder, and people upload one model, from i
 just its file; all three are understood.
 """
 
+import asyncio
 import logging
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _GRAPH_SUFFIX = ".onnx"
+_POLL_S = 0.1
 _SHOWN = 8
 """Entries of a folder that an error names."""
 
@@ -34,6 +37,15 @@ class ModelFolder:
     """The file in ``path`` that is the only version's graph; empty: there are version folders."""
     renamed: bool = False
     """Its name was given: that in ``config.pbtxt`` may be another."""
+
+
+async def wait_for_folder(root: Path, wait_s: float) -> None:
+    """Return once ``root`` is a folder, or after ``wait_s`` seconds."""
+    # No event of the file system crosses from one container's mount to another's.
+    for _ in range(math.ceil(wait_s / _POLL_S)):
+        if _is_there(root):
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 def find_models(root: Path, name: str = "") -> list[ModelFolder]:
@@ -119,6 +131,10 @@ def _find_models(root: Path, name: str) -> list[ModelFolder]:
             f"expected {MODEL_FILE}, <version>/{MODEL_FILE} or <name>/<version>/{MODEL_FILE}"
         )
     return [ModelFolder(name=folder.name, path=folder) for folder in folders]
+
+
+def _is_there(root: Path) -> bool:
+    return root.is_dir()
 
 
 def _is_hidden(name: str) -> bool:

@@ -90,6 +90,8 @@ class ServerSettings(Config):
     one. Of several models each keeps its name, and this one must be ready if it is among them."""
     models: tuple[str, ...] = ()
     """Models of the repository that are served; none named: all of them."""
+    model_wait_s: float = Field(default=0.0, ge=0)
+    """How long to wait for the folder to appear, where another container brings it; s."""
     required_models: tuple[str, ...] = ()
     """Models that must be ready before the server is. Others' failures show on their own."""
 

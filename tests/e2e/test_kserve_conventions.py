@@ -100,6 +100,18 @@ def test_command_line_of_a_runtime_is_taken_as_it_is(tmp_path: Path) -> None:
     assert list(json.loads(done.stdout)) == ["mnist"]
 
 
+def test_server_waits_for_a_folder_that_another_container_brings(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """Alive and not ready meanwhile; KServe's images of models come as a link."""
+    server = start_server(tmp_path / "models", "--model_wait_s=60").wait_listening()
+    assert server.request("GET", "/v2/health/live").status == 200
+    assert server.request("GET", "/v2/health/ready").status == 503
+    write_model(tmp_path / "image", "mnist", identity("FP32"))
+    (tmp_path / "models").symlink_to(tmp_path / "image")
+    assert server.wait_ready().infer_json("mnist", ONE).status == 200
+
+
 @pytest.mark.parametrize(
     ("file", "found"),
     [("model.pt", "found model.pt; expected model.onnx"), (None, "found nothing")],

@@ -1,13 +1,21 @@
 """Which folders are models, which is one model, and what is said of those that are neither."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from quartet.config import ConfigError
-from serving.layout import find_models, read_model_config, version_folder, wanted_versions
+from serving.layout import (
+    find_models,
+    read_model_config,
+    version_folder,
+    wait_for_folder,
+    wanted_versions,
+)
 from serving.model_config import VersionPolicy
+from tests.virtual_time import VirtualTimeLoop, run_virtual
 
 LATEST = VersionPolicy()
 
@@ -100,6 +108,24 @@ def test_find_models_says_what_it_found_and_what_it_expected(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         find_models(write(tmp_path, *files), "m")
+
+
+@pytest.mark.parametrize("appears_s", [0.0, 0.35, 5.0])
+def test_wait_for_folder_ends_when_the_folder_appears_or_time_is_up(
+    tmp_path: Path, appears_s: float
+) -> None:
+    root = tmp_path / "models"
+
+    async def wait() -> float:
+        loop = asyncio.get_running_loop()
+        loop.call_later(appears_s, root.mkdir)
+        started = loop.time()
+        await wait_for_folder(root, 1.0)
+        return loop.time() - started
+
+    waited_s = run_virtual(wait(), VirtualTimeLoop())
+    assert root.is_dir() == (appears_s < 1)
+    assert min(appears_s, 1.0) <= waited_s <= min(appears_s, 1.0) + 0.11
 
 
 def test_find_models_is_content_with_an_empty_folder_when_nothing_is_named(tmp_path: Path) -> None:
