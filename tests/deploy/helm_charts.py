@@ -1,5 +1,6 @@
-"""The Helm chart and the manifests that it renders to, by the Helm library (``helm-python-sdk``)."""
+"""The Helm chart and what it renders to, by the Helm library (PyPI ``helm-python-sdk``)."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,14 @@ def texts(
     chart: Path | str = CHART,
 ) -> dict[str, str]:
     """Path of each template -> what it renders to."""
-    with helm.Chart.load(chart) as loaded:
-        rendered = loaded.render(dict(values or {}), name=release, namespace=namespace)
+    rendered = _loaded(str(chart)).render(dict(values or {}), name=release, namespace=namespace)
     return dict(rendered)
+
+
+@functools.cache
+def _loaded(chart: str) -> Any:
+    """A chart, which no render changes. Loading takes longer than rendering."""
+    return helm.Chart.load(chart)
 
 
 def render(

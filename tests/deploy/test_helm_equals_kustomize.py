@@ -24,8 +24,10 @@ CASES = {
 
 
 def without_helm_labels(manifest: Manifest) -> Manifest:
-    """Helm tells releases apart by labels, in selectors too; kustomize has one installation a
-    namespace and needs none."""
+    """Helm tells releases apart by labels, in selectors too.
+
+    kustomize has one installation a namespace and needs none.
+    """
 
     def clean(node: Any) -> Any:
         if isinstance(node, dict):
@@ -37,8 +39,10 @@ def without_helm_labels(manifest: Manifest) -> Manifest:
 
 
 def without_checksums(manifest: Manifest) -> Manifest:
-    """A changed ConfigMap rolls the pods: in Helm by an annotation of its hash, in kustomize by the
-    hash in its name."""
+    """A changed ConfigMap rolls the pods by an annotation with its hash.
+
+    In kustomize the hash is in its name.
+    """
     annotations = (
         manifest.get("spec", {}).get("template", {}).get("metadata", {}).get("annotations", {})
     )

@@ -40,21 +40,7 @@ lifecycle:
       seconds: {{ .drain.preStopSeconds }}
 {{- include "quartet.probes" .probes | nindent 0 }}
 volumeMounts:
-  - name: tmp
-    mountPath: /tmp
-  {{- if or .models.persistentVolume.enabled .models.objectStore.enabled }}
-  - name: models
-    mountPath: {{ .models.path }}
-    readOnly: true
-    {{- with .models.persistentVolume }}
-    {{- if and .enabled .subPath }}
-    subPath: {{ .subPath }}
-    {{- end }}
-    {{- end }}
-  {{- end }}
-  {{- with .extraVolumeMounts }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "quartet.volumeMounts" . | nindent 2 }}
 {{- end -}}
 {{- end -}}
 
@@ -62,7 +48,7 @@ volumeMounts:
 {{- define "quartet.resources" -}}
 {{- $resources := deepCopy .resources -}}
 {{- if .gpu.enabled -}}
-{{- $gpu := dict "limits" (dict .gpu.resource 1) -}}
+{{- $gpu := dict "limits" (dict .gpu.resource "1") -}}
 {{- $resources = mergeOverwrite $resources $gpu -}}
 {{- end -}}
 {{- toYaml $resources -}}

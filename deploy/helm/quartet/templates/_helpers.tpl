@@ -27,6 +27,12 @@ which differ by their suffix still differ. Call with (dict "stem" STEM "suffix" 
 {{- end -}}
 {{- end -}}
 
+{{/* Name of an object of a pool: stem-suffix-pool. Call with (dict "pool" POOL "suffix" SUFFIX). */}}
+{{- define "quartet.objectName" -}}
+{{- $suffix := printf "%s-%s" .suffix .pool.name | trimSuffix "-" -}}
+{{- include "quartet.suffixed" (dict "stem" .pool.stem "suffix" $suffix) -}}
+{{- end -}}
+
 {{/* Labels of every object. */}}
 {{- define "quartet.labels" -}}
 app.kubernetes.io/name: {{ include "quartet.name" . }}

@@ -1,6 +1,11 @@
+{{/* The claim that a pool's models lie on: the user's, or one that the chart makes. */}}
+{{- define "quartet.claimName" -}}
+{{- .values.models.persistentVolume.existingClaim | default (include "quartet.objectName" (dict "pool" . "suffix" "models")) -}}
+{{- end -}}
+
 {{/* Volumes of a pool's pods. */}}
 {{- define "quartet.volumes" -}}
-{{- $fullname := .fullname -}}
+{{- $claim := include "quartet.claimName" . -}}
 {{- with .values -}}
 - name: tmp
   emptyDir:
@@ -8,8 +13,8 @@
 {{- if .models.persistentVolume.enabled }}
 - name: models
   persistentVolumeClaim:
-    claimName: {{ .models.persistentVolume.existingClaim | default (include "quartet.suffixed" (dict "stem" $fullname "suffix" "models")) }}
-    readOnly: {{ .models.persistentVolume.readOnly }}
+    claimName: {{ $claim }}
+    readOnly: true
 {{- else if .models.objectStore.enabled }}
 - name: models
   emptyDir:
@@ -21,37 +26,81 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Init containers: the copy of models out of an object store, then the user's own. */}}
-{{- define "quartet.initContainers" -}}
-{{- if or .models.objectStore.enabled .extraInitContainers -}}
-initContainers:
-{{- if .models.objectStore.enabled }}
-  - name: fetch-models
-    {{- include "quartet.fetchModels" . | nindent 4 }}
+{{/* Mounts of the server. Models on a volume lie over the image's own. */}}
+{{- define "quartet.volumeMounts" -}}
+- name: tmp
+  mountPath: /tmp
+{{- if or .models.persistentVolume.enabled .models.objectStore.enabled }}
+- name: models
+  mountPath: {{ .models.path }}
+  readOnly: true
+  {{- if and .models.persistentVolume.enabled .models.persistentVolume.subPath }}
+  subPath: {{ .models.persistentVolume.subPath }}
+  {{- end }}
 {{- end }}
-{{- with .extraInitContainers }}
+{{- with .extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The copy of models out of an object store, then the user's own init containers. */}}
+{{- define "quartet.initContainers" -}}
+{{- if or .values.models.objectStore.enabled .values.extraInitContainers -}}
+initContainers:
+{{- if .values.models.objectStore.enabled }}
+  {{- include "quartet.copyModels" . | nindent 2 }}
+{{- end }}
+{{- with .values.extraInitContainers }}
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 {{- end -}}
 
-{{- define "quartet.fetchModels" -}}
-{{- $store := .models.objectStore -}}
-image: {{ $store.image }}
-imagePullPolicy: {{ .image.pullPolicy }}
-args: ["copy", {{ $store.url | quote }}, {{ .models.path | quote }}]
-{{- with $store.existingSecret }}
-envFrom:
-  - secretRef:
-      name: {{ . }}
+{{- define "quartet.copyModels" -}}
+{{- $name := include "quartet.objectName" (dict "pool" . "suffix" "models") -}}
+{{- with .values -}}
+- name: models
+  image: {{ .models.objectStore.image }}
+  imagePullPolicy: {{ .image.pullPolicy }}
+  # Only what differs is copied when the container is run again; sums are compared, and a prefix
+  # without objects is an error. A store that does not answer is tried for minutes.
+  args:
+    - sync
+    - --config=
+    - --checksum
+    - --fast-list
+    - --transfers=8
+    - --retries=5
+    - --retries-sleep=5s
+    - --contimeout=10s
+    - --timeout=60s
+    - --use-json-log
+    - --log-level=INFO
+    - --stats=10s
+    - --error-on-no-transfer
+    - store:$(MODELS_PATH)
+    - {{ .models.path }}
+  envFrom:
+    - configMapRef:
+        name: {{ $name }}
+    {{- with .models.objectStore.existingSecret }}
+    - secretRef:
+        name: {{ . }}
+    {{- end }}
+  resources:
+    {{- toYaml .models.objectStore.resources | nindent 4 }}
+  securityContext:
+    {{- toYaml .securityContext | nindent 4 }}
+  volumeMounts:
+    - name: models
+      mountPath: {{ .models.path }}
+{{- end -}}
+{{- end -}}
+
+{{/* rclone's environment: where the models are and how the store is reached. */}}
+{{- define "quartet.storeSettings" -}}
+MODELS_PATH: {{ .path | quote }}
+{{- range $name, $value := .remote }}
+RCLONE_CONFIG_STORE_{{ $name }}: {{ include "quartet.envText" $value | quote }}
 {{- end }}
-resources:
-  {{- toYaml $store.resources | nindent 2 }}
-securityContext:
-  {{- toYaml .securityContext | nindent 2 }}
-volumeMounts:
-  - name: models
-    mountPath: {{ .models.path }}
-  - name: tmp
-    mountPath: /tmp
 {{- end -}}

@@ -2,7 +2,6 @@
 {{- define "quartet.podTemplate" -}}
 {{- $pool := .pool -}}
 {{- $root := .root -}}
-{{- $gpu := .pool.values.gpu -}}
 {{- with .pool.values -}}
 metadata:
   # Without the chart's version, so that a new chart which changes nothing restarts nothing.
@@ -20,6 +19,9 @@ metadata:
     checksum/config: {{ include "quartet.settings" $pool | sha256sum }}
     {{- with $root.Values.secret.sessionKey }}
     checksum/secret: {{ sha256sum . }}
+    {{- end }}
+    {{- if .models.objectStore.enabled }}
+    checksum/models: {{ include "quartet.storeSettings" .models.objectStore | sha256sum }}
     {{- end }}
     {{- with .podAnnotations }}
     {{- toYaml . | nindent 4 }}
@@ -43,7 +45,7 @@ spec:
     {{- toYaml .podSecurityContext | nindent 4 }}
   {{- include "quartet.placement" . | nindent 2 }}
   {{- include "quartet.topologySpread" $pool | nindent 2 }}
-  {{- include "quartet.initContainers" . | nindent 2 }}
+  {{- include "quartet.initContainers" $pool | nindent 2 }}
   containers:
     - name: quartet
       {{- include "quartet.container" (dict "root" $root "pool" $pool) | nindent 6 }}
@@ -57,12 +59,14 @@ spec:
 {{- add .drain.preStopSeconds (ceil .drain.delaySeconds) (ceil .drain.timeoutSeconds) .drain.closingSeconds -}}
 {{- end -}}
 
+{{/* Which nodes; also those with GPUs where the pool has them. */}}
 {{- define "quartet.placement" -}}
-{{- with .nodeSelector }}
+{{- $gpu := ternary .gpu (dict "nodeSelector" dict "tolerations" list) .gpu.enabled -}}
+{{- with merge (deepCopy .nodeSelector) $gpu.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .tolerations }}
+{{- with concat .tolerations $gpu.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -1,5 +1,5 @@
 {{/*
-The release's pools as a JSON list of {name, fullname, selector, labels, values}: one without a name
+The release's pools as a JSON list of {name, stem, fullname, selector, labels, values}: one without a name
 when the value `pools` is empty, else one for each of its entries, whose own values lie over the
 release's. Every template that makes an object a pool ranges over this list.
 */}}
@@ -16,41 +16,12 @@ release's. Every template that makes an object a pool ranges over this list.
 {{- $_ := set $selector "quartet.dev/pool" $name -}}
 {{- $_ := set $labels "quartet.dev/pool" $name -}}
 {{- end -}}
-{{- $pool := dict "name" $name "fullname" (include "quartet.suffixed" $stem) "selector" $selector "labels" $labels "values" $values -}}
+{{- $pool := dict "name" $name "stem" $stem.stem "fullname" (include "quartet.suffixed" $stem) "selector" $selector "labels" $labels "values" $values -}}
 {{- include "quartet.validate" $pool -}}
 {{- $pools = append $pools $pool -}}
 {{- end -}}
+{{- include "quartet.validateRelease" (dict "root" $root "pools" $pools) -}}
 {{- $pools | toJson -}}
-{{- end -}}
-
-{{/* How messages name a value of this pool. */}}
-{{- define "quartet.where" -}}
-{{- if .name -}}pools.{{ .name }}.{{- end -}}
-{{- end -}}
-
-{{/* Refuses values that contradict each other, which the schema cannot see. */}}
-{{- define "quartet.validate" -}}
-{{- $where := include "quartet.where" . -}}
-{{- $scaling := .values.autoscaling -}}
-{{- if and $scaling.hpa.enabled $scaling.keda.enabled -}}
-{{- fail (printf "%sautoscaling.hpa.enabled and %sautoscaling.keda.enabled are both true: KEDA makes its own HorizontalPodAutoscaler, two would fight. Set one to false" $where $where) -}}
-{{- end -}}
-{{- if and .values.models.persistentVolume.enabled .values.models.objectStore.enabled -}}
-{{- fail (printf "%smodels.persistentVolume.enabled and %smodels.objectStore.enabled are both true: models come from one place. Set one to false" $where $where) -}}
-{{- end -}}
-{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
-{{- fail (printf "%sautoscaling.minReplicas is %d: expected at most maxReplicas, %d" $where (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
-{{- end -}}
-{{- if and $scaling.hpa.enabled (lt (int $scaling.minReplicas) 1) -}}
-{{- fail (printf "%sautoscaling.minReplicas is 0: a HorizontalPodAutoscaler keeps at least one replica; only autoscaling.keda scales to zero" $where) -}}
-{{- end -}}
-{{- $volume := .values.models.persistentVolume -}}
-{{- if and $volume.enabled (not $volume.existingClaim) (not $volume.size) -}}
-{{- fail (printf "%smodels.persistentVolume needs existingClaim, or size for a claim that the chart makes" $where) -}}
-{{- end -}}
-{{- if and .values.models.objectStore.enabled (not .values.models.objectStore.url) -}}
-{{- fail (printf "%smodels.objectStore.url is empty: expected where the models lie, for instance s3://bucket/models" $where) -}}
-{{- end -}}
 {{- end -}}
 
 {{/* The image of a pool: by digest if there is one, else by tag; `-gpu` for GPUs. */}}

@@ -1,0 +1,156 @@
+"""The chart refuses values that cannot work, naming the value."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.deploy.helm_charts import CHART, helm, refusal, texts
+from tests.deploy.helm_settings import SCHEMA, settings_schema
+
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown value": ({"replicas": 3}, "'replicas'"),
+    "unknown value of a pool": ({"pools": {"a": {"replicas": 3}}}, "'/pools/a'"),
+    "value of the release in a pool": ({"pools": {"a": {"service": {}}}}, "'service'"),
+    "negative replicas": ({"replicaCount": -1}, "'/replicaCount'"),
+    "text for a number": ({"replicaCount": "two"}, "'/replicaCount'"),
+    "text for a boolean": ({"gpu": {"enabled": "yes"}}, "'/gpu/enabled'"),
+    "unknown pull policy": ({"image": {"pullPolicy": "Sometimes"}}, "'/image/pullPolicy'"),
+    "digest that is none": ({"image": {"digest": "sha256:12"}}, "'/image/digest'"),
+    "digest in the repository": ({"image": {"repository": "a@sha256:1"}}, "'/image/repository'"),
+    "misspelt setting": ({"settings": {"QUARTET_THREDS": 2}}, "'QUARTET_THREDS'"),
+    "setting out of range": ({"settings": {"QUARTET_THREADS": 0}}, "'/settings/QUARTET_THREADS'"),
+    "setting of another value": ({"settings": {"QUARTET_HTTP_PORT": 80}}, "'QUARTET_HTTP_PORT'"),
+    "secret among the settings": (
+        {"settings": {"QUARTET_GENERATION__SESSION_KEY": "0123456789abcdef"}},
+        "'QUARTET_GENERATION__SESSION_KEY'",
+    ),
+    "short session key": ({"secret": {"sessionKey": "short"}}, "'/secret/sessionKey'"),
+    "quantity with a space": ({"resources": {"limits": {"memory": "2 Gi"}}}, "limits/memory'"),
+    "device of nobody": ({"gpu": {"resource": "nvidia.com/mig"}}, "'/gpu/resource'"),
+    "utilization in percent": (
+        {"autoscaling": {"targets": {"utilization": 70}}},
+        "'/autoscaling/targets/utilization'",
+    ),
+    "no replica at most": ({"autoscaling": {"maxReplicas": 0}}, "'/autoscaling/maxReplicas'"),
+    "no wait before the end": ({"drain": {"preStopSeconds": 0}}, "'/drain/preStopSeconds'"),
+    "name of a pool in capitals": ({"pools": {"Vision": {}}}, "'Vision'"),
+    "label that is none": ({"podLabels": {"a": "b c"}}, "'/podLabels/a'"),
+    "toleration's effect": ({"tolerations": [{"effect": "No"}]}, "'/tolerations/0/effect'"),
+    "type of a Service": ({"service": {"http": {"type": "External"}}}, "'/service/http/type'"),
+    "port": ({"service": {"http": {"port": 70000}}}, "'/service/http/port'"),
+    "interval without a unit": (
+        {"serviceMonitor": {"interval": "15"}},
+        "'/serviceMonitor/interval'",
+    ),
+}
+"""Values and what the message must name."""
+CONTRADICTIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "two autoscalers": (
+        {"autoscaling": {"hpa": {"enabled": True}, "keda": {"enabled": True}}},
+        ["autoscaling.hpa.enabled", "autoscaling.keda.enabled"],
+    ),
+    "two autoscalers of a pool": (
+        {"pools": {"a": {"autoscaling": {"keda": {"enabled": True}}}}},
+        ["pools.a.autoscaling.hpa.enabled", "pools.a.autoscaling.keda.enabled"],
+    ),
+    "two sources of models": (
+        {
+            "models": {
+                "persistentVolume": {"enabled": True, "size": "1Gi"},
+                "objectStore": {"enabled": True},
+            }
+        },
+        ["models.persistentVolume.enabled", "models.objectStore.enabled"],
+    ),
+    "least above most": (
+        {"autoscaling": {"minReplicas": 9}},
+        ["autoscaling.minReplicas is 9", "maxReplicas, 8"],
+    ),
+    "no replica by HPA": ({"autoscaling": {"minReplicas": 0}}, ["autoscaling.minReplicas", "keda"]),
+    "no claim": (
+        {"models": {"persistentVolume": {"enabled": True}}},
+        ["models.persistentVolume", "existingClaim", "size"],
+    ),
+    "pool named as another's object": ({"pools": {"grpc-a": {}}}, ["pools.grpc-a"]),
+    "two secrets": (
+        {"secret": {"existingSecret": "mine", "sessionKey": "0123456789abcdef"}},
+        ["secret.sessionKey", "secret.existingSecret"],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_schema_refuses_a_fault_and_names_it(fault: str) -> None:
+    values, named = FAULTS[fault]
+    with helm.Chart.load(CHART) as chart, pytest.raises(helm.HelmValuesError) as caught:
+        chart.validate_schema(values)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("contradiction", CONTRADICTIONS)
+def test_templates_refuse_a_contradiction_and_name_it(contradiction: str) -> None:
+    values, named = CONTRADICTIONS[contradiction]
+    message = refusal(values)
+    for name in named:
+        assert name in message
+
+
+def test_short_session_key_is_not_shown_when_refused() -> None:
+    assert "s3cr3t" not in refusal({"secret": {"sessionKey": "s3cr3t"}})
+
+
+def test_settings_of_the_schema_are_those_of_the_server() -> None:
+    """``python -m tests.deploy.helm_settings`` writes them anew."""
+    assert json.loads(SCHEMA.read_text())["$defs"]["settings"] == settings_schema()
+
+
+def open_objects(schema: Any, path: str = "") -> Iterator[str]:
+    """Where a schema takes any key although it lists some."""
+    if isinstance(schema, dict):
+        closed = schema.get("additionalProperties", schema.get("unevaluatedProperties"))
+        if "properties" in schema and closed is None and "required" not in schema:
+            yield path
+        for key, value in schema.items():
+            yield from open_objects(value, f"{path}/{key}")
+    elif isinstance(schema, list):
+        for index, value in enumerate(schema):
+            yield from open_objects(value, f"{path}/{index}")
+
+
+def test_schema_takes_no_unknown_key_anywhere() -> None:
+    assert list(open_objects(json.loads(SCHEMA.read_text()))) == []
+
+
+def value_paths(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Values that the schema knows but ``values.yaml`` does not list."""
+    root = json.loads(SCHEMA.read_text())
+    while "$ref" in schema:
+        node: Any = root
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            node = node[part]
+        schema = node
+    for name, inner in schema.get("properties", {}).items():
+        if name not in values:
+            yield f"{path}{name}"
+        elif isinstance(values[name], dict) and values[name]:
+            yield from value_paths(values[name], inner, f"{path}{name}.")
+
+
+def test_values_file_lists_every_value_of_the_schema() -> None:
+    """So that it can be read instead of the templates. Settings are listed by the server."""
+    with helm.Chart.load(CHART) as chart:
+        values, schema = chart.values, chart.schema
+    probes = ("initialDelaySeconds", "successThreshold")
+    left = [
+        path
+        for path in value_paths(values, schema)
+        if not path.startswith(("settings.", "global")) and not path.endswith(probes)
+    ]
+    assert left == []
+
+
+def test_large_number_is_written_in_full() -> None:
+    rendered = texts({"settings": {"QUARTET_MAX_BODY_BYTES": 100_000_000}})
+    assert 'QUARTET_MAX_BODY_BYTES: "100000000"' in rendered["quartet/templates/configmap.yaml"]
