@@ -1,8 +1,10 @@
 """The command ``quartet``: finds the subcommand and loads no more than it needs."""
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import ModuleType
 
 from quartet import __version__
 from quartet.config import ConfigError
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _load(name: str) -> Callable[[Sequence[str]], int]:
     module, function, _ = COMMANDS[name]
     try:
-        loaded: Callable[[Sequence[str]], int] = getattr(import_module(module), function)
+        loaded: Callable[[Sequence[str]], int] = getattr(_import(module), function)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("serving", "training", "quartet"):
             raise
@@ -54,6 +56,15 @@ def _load(name: str) -> Callable[[Sequence[str]], int]:
             f"needs the package {error.name!r}: pip install 'quartet[train]'"
         ) from error
     return loaded
+
+
+def _import(module: str) -> ModuleType:
+    """Import it with the garbage collector at rest: what modules make stays."""
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.enable()
 
 
 def _usage() -> str:

@@ -15,8 +15,9 @@ from quartet.config import ConfigError, load_config
 from serving.app import build_engines, run
 from serving.logs import configure_logging
 from serving.metrics import Metrics
+from serving.model_entries import VersionEntry
 from serving.providers import choose_device, missing_for_cuda
-from serving.repository import ModelRepository, VersionEntry
+from serving.repository import ModelRepository
 from serving.settings import ServerSettings
 from serving.threads import available_cpus, plan_threads
 

@@ -69,6 +69,7 @@ class EngineFamilies(Collector):
             "Runs of a model over those it may have at once, a mean over the last 15 s.",
             labels=["model", "version"],
         )
-        for names, meter in self._models.items():
+        # A copy: threads that load models add theirs meanwhile.
+        for names, meter in list(self._models.items()):
             models.add_metric(names, meter.utilization())
         yield models

@@ -110,6 +110,17 @@ def version_folder(path: Path, version: int) -> Path:
     return folder if folder.is_dir() else path
 
 
+def version_bytes(path: Path, version: int) -> int:
+    """Size of a version's files, or 0 where they cannot be read; ``path`` as in ``version_folder``.
+
+    It stands for the time that loading them takes.
+    """
+    try:
+        return sum(f.stat().st_size for f in version_folder(path, version).rglob("*"))
+    except OSError:
+        return 0
+
+
 def _find_models(root: Path, name: str) -> list[ModelFolder]:
     folders = sorted(f for f in root.iterdir() if f.is_dir() and not _is_hidden(f.name))
     graphs = _graphs(root)

@@ -5,55 +5,35 @@ import logging
 import os
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from quartet.config import ConfigError
-from serving.errors import InvalidInput, ModelNotFound, ModelNotReady
-from serving.layout import ModelFolder, find_models, read_model_config, wanted_versions
+from serving.errors import InvalidInput, ModelNotFound
+from serving.layout import (
+    ModelFolder,
+    find_models,
+    read_model_config,
+    version_bytes,
+    wanted_versions,
+)
 from serving.loaded_model import Engines, LoadedModel
 from serving.loading import load_version
 from serving.model_config import ModelConfig
+from serving.model_entries import (
+    ModelEntry,
+    ModelState,
+    VersionEntry,
+    not_ready,
+    version_not_ready,
+)
 
 logger = logging.getLogger(__name__)
 
+MAX_LOADS = 4
+"""Versions that are loaded at once: while it is proved, each takes more memory than afterwards."""
+
 _VERSION_DIGITS = 18
 """Longer numbers name no version, and Python refuses to convert very long ones."""
-
-
-class ModelState(StrEnum):
-    """Where a version is in its life."""
-
-    LOADING = "LOADING"
-    """Being read, checked and warmed up; not served."""
-    READY = "READY"
-    """Served."""
-    UNAVAILABLE = "UNAVAILABLE"
-    """Failed to load; the reason says why."""
-
-
-@dataclass(slots=True)
-class VersionEntry:
-    """One version of one model."""
-
-    state: ModelState = ModelState.LOADING
-    reason: str = ""
-    """Why it is UNAVAILABLE."""
-    model: LoadedModel | None = None
-    """Set while READY."""
-
-
-@dataclass(slots=True)
-class ModelEntry:
-    """One model: its versions, or why none could even be tried."""
-
-    versions: dict[int, VersionEntry] = field(default_factory=dict)
-    reason: str = ""
-
-    def ready_versions(self) -> list[int]:
-        """Versions that are served, ascending."""
-        return sorted(v for v, e in self.versions.items() if e.state is ModelState.READY)
 
 
 class ModelRepository:
@@ -81,7 +61,7 @@ class ModelRepository:
         return self._models
 
     async def load_all(self) -> None:
-        """Load every wanted version, one after the other, off the event loop.
+        """Load every wanted version off the event loop, several at once, the largest first.
 
         A model that fails is logged and marked; it does not keep the others from loading.
 
@@ -92,9 +72,17 @@ class ModelRepository:
         models = self._chosen(find_models(self._root, self._name))
         self._settle_name([model.name for model in models])
         plans = [self._plan(model) for model in models]
-        for model, config in plans:
-            for version in sorted(self._models[model.name].versions):
-                await self._load(model, version, config)
+        wanted = [
+            (model, version, config)
+            for model, config in plans
+            for version in self._models[model.name].versions
+        ]
+        # Who begins last is alone at the end, while other processors idle: let it be a small one.
+        wanted.sort(key=lambda load: -version_bytes(load[0].path, load[1]))
+        at_once = asyncio.Semaphore(min(self._engines.threads, MAX_LOADS))
+        async with asyncio.TaskGroup() as loads:
+            for model, version, config in wanted:
+                loads.create_task(self._load(model, version, config, at_once))
         self.loaded = True
 
     @property
@@ -122,12 +110,12 @@ class ModelRepository:
         if not version:
             ready = entry.ready_versions()
             if not ready:
-                raise _not_ready(name, entry)
+                raise not_ready(name, entry)
             version_entry = entry.versions[ready[-1]]
         else:
             version_entry = self._version_entry(name, entry, version)
         if version_entry.model is None:
-            raise _version_not_ready(name, version, version_entry)
+            raise version_not_ready(name, version, version_entry)
         return version_entry.model
 
     def ready_models(self) -> list[LoadedModel]:
@@ -242,7 +230,13 @@ class ModelRepository:
                 text = text.replace(f"{root}{os.sep}", "")
         return text
 
-    async def _load(self, model: ModelFolder, version: int, config: ModelConfig) -> None:
+    async def _load(
+        self, model: ModelFolder, version: int, config: ModelConfig, at_once: asyncio.Semaphore
+    ) -> None:
+        async with at_once:
+            await self._load_now(model, version, config)
+
+    async def _load_now(self, model: ModelFolder, version: int, config: ModelConfig) -> None:
         name, metrics = model.name, self._engines.metrics
         entry = self._models[name].versions[version]
         started = time.monotonic()
@@ -274,17 +268,3 @@ class ModelRepository:
             version,
             extra={"load_s": round(seconds, 3), **entry.model.properties},
         )
-
-
-def _not_ready(name: str, entry: ModelEntry) -> ModelNotReady:
-    if any(e.state is ModelState.LOADING for e in entry.versions.values()):
-        return ModelNotReady(f"model {name!r} is loading", retry_after_s=1.0)
-    reasons = [entry.reason] if entry.reason else []
-    reasons += [f"version {v}: {e.reason}" for v, e in sorted(entry.versions.items())]
-    return ModelNotReady(f"model {name!r} has no available versions: {'; '.join(reasons)}")
-
-
-def _version_not_ready(name: str, version: str, entry: VersionEntry) -> ModelNotReady:
-    if entry.state is ModelState.LOADING:
-        return ModelNotReady(f"model {name!r} version {version} is loading", retry_after_s=1.0)
-    return ModelNotReady(f"model {name!r} version {version} is not ready: {entry.reason}")

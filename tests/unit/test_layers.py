@@ -138,6 +138,7 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.loading_images",
             "serving.loading_text",
             "serving.loading",
+            "serving.model_entries",
             "serving.repository",
         ),
     ),

@@ -11,7 +11,8 @@ from quartet.config import ConfigError
 from serving.errors import InvalidInput, ModelNotFound, ModelNotReady
 from serving.loaded_model import LoadedModel
 from serving.loading import load_version
-from serving.repository import ModelRepository, ModelState
+from serving.model_entries import ModelState
+from serving.repository import ModelRepository
 from tests.e2e.graphs import plus, write_broken_golden, write_model
 from tests.serving_parts import make_engines
 
