@@ -41,12 +41,17 @@ def _loaded(chart: str) -> Any:
 
 
 def render(
-    values: Values | None = None, *, release: str = "quartet", chart: Path | str = CHART
+    values: Values | None = None,
+    *,
+    release: str = "quartet",
+    namespace: str = "default",
+    chart: Path | str = CHART,
 ) -> list[Manifest]:
     """The manifests of a release, those of its tests included."""
+    rendered = texts(values, release=release, namespace=namespace, chart=chart)
     return [
         document
-        for path, text in texts(values, release=release, chart=chart).items()
+        for path, text in rendered.items()
         if not path.endswith(NOTES)
         for document in yaml.safe_load_all(text)
         if document

@@ -17,9 +17,11 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* Models whose requests lead to a pool, as a JSON list. */}}
+{{/* Models whose requests must be led to a pool, as a JSON list: the pool that answers what no pool
+claims gets its own without. */}}
 {{- define "quartet.routedModels" -}}
-{{- concat .values.models.names .values.routing.models | uniq | toJson -}}
+{{- $models := concat .values.models.names .values.routing.models -}}
+{{- ternary list $models (eq "true" (include "quartet.isDefaultPool" .)) | uniq | toJson -}}
 {{- end -}}
 
 {{/*
@@ -59,10 +61,8 @@ Prefixes of paths that lead to a pool, as a JSON list. Prefixes end at a `/`, so
 {{- range $pool := include "quartet.pools" . | fromJsonArray -}}
 {{- $rule := dict "name" .fullname "port" $root.Values.service.http.port "timeout" $root.Values.httpRoute.timeout -}}
 {{- $matches := list -}}
-{{- if $pool.name -}}
 {{- range include "quartet.routedPaths" $pool | fromJsonArray -}}
 {{- $matches = append $matches (dict "type" "PathPrefix" "value" .) -}}
-{{- end -}}
 {{- end -}}
 {{- range chunk 8 $matches }}
 {{ include "quartet.httpRule" (set $rule "matches" .) }}
@@ -92,10 +92,8 @@ the metadatum `quartet-model`. */}}
 {{- range $pool := include "quartet.pools" . | fromJsonArray -}}
 {{- $rule := dict "name" (include "quartet.objectName" (dict "pool" . "suffix" "grpc")) "port" $root.Values.service.grpc.port -}}
 {{- $matches := list -}}
-{{- if $pool.name -}}
 {{- range include "quartet.routedModels" $pool | fromJsonArray -}}
 {{- $matches = append $matches (dict "headers" (list (dict "name" "quartet-model" "value" .))) -}}
-{{- end -}}
 {{- end -}}
 {{- range chunk 8 $matches }}
 {{ include "quartet.grpcRule" (set $rule "matches" .) }}
@@ -119,10 +117,8 @@ the metadatum `quartet-model`. */}}
 {{/* Paths of the Ingress, as the HTTPRoute has them. */}}
 {{- define "quartet.ingressPaths" -}}
 {{- range $pool := include "quartet.pools" . | fromJsonArray -}}
-{{- if $pool.name -}}
 {{- range include "quartet.routedPaths" $pool | fromJsonArray }}
 {{ include "quartet.ingressPath" (dict "path" . "name" $pool.fullname) }}
-{{- end }}
 {{- end }}
 {{- if include "quartet.isDefaultPool" $pool }}
 {{- range list "/v1" "/v2" "/docs" }}

@@ -77,7 +77,6 @@ initContainers:
     - --use-json-log
     - --log-level=INFO
     - --stats=10s
-    - --error-on-no-transfer
     - store:$(MODELS_PATH)
     - {{ .models.path }}
   envFrom:
