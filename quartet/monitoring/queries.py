@@ -50,13 +50,16 @@ def replicas_by_loop(selector: str = "") -> str:
     return f"ceil({busy_loops(selector)} / {UTILIZATION_TARGET})"
 
 
-def gateway_requests(route: str, window: str = "1m") -> str:
-    """Requests a second that Envoy Gateway has for a route: what wakes a service from zero.
+def gateway_requests(listener: str, window: str = "1m") -> str:
+    """Requests a second at a listener of Envoy (Gateway): what wakes a service from zero.
 
-    ``route`` is the inside of a label matcher, for instance
-    ``envoy_cluster_name=~"httproute/models/quartet/.*"``. No replica can tell, since there is none.
+    ``listener`` is the inside of a label matcher, for instance
+    ``envoy_http_conn_manager_prefix="http-10080"``, which is what Envoy Gateway calls port 80. No
+    replica can tell, since there is none, and neither can the counters of the route's cluster: with
+    no endpoint ``envoy_cluster_upstream_rq_total`` stands still, and Envoy Gateway then takes the
+    cluster out of the route (tests/deploy/test_scaling_from_zero.py).
     """
-    return f"sum(rate(envoy_cluster_upstream_rq_total{matcher(route)}[{window}]))"
+    return f"sum(rate(envoy_http_downstream_rq_total{matcher(listener)}[{window}]))"
 
 
 def rate(metric: str, selector: str, by: str, window: str) -> str:
