@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("serving.cli", "serve", "serve a model repository over REST and gRPC"),
     "models": ("serving.cli", "models", "load and check every model of a repository"),
     "doctor": ("serving.cli", "doctor", "report devices, threads and versions"),
+    "kit": ("quartet.kit.cli", "main", "write manifests and alerts sized by a load test"),
     "train": ("training.cli", "train", "train a model family"),
     "evaluate": ("training.evaluation.cli", "main", "evaluate a trained run on the test split"),
     "export": ("training.export.cli", "main", "export a trained run to a model repository"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from quartet.kit.measurements import LoadFigures, Measurements, ModelFigures
 from quartet.kit.model_sizing import ModelSizing
+from quartet.kit.quantities import milliseconds
 
 BUSY_CLIENT = 0.8
 """Share of a thread above which it is the load generator that limits."""
@@ -51,14 +52,14 @@ def _of_model(model: ModelFigures, sizing: ModelSizing) -> Iterator[str]:
         yield f"the rate still rose with {best.clients} clients: capacity is more."
     if steady.client_lateness_p99_s > LATE_CLIENT * steady.p99_s:
         yield (
-            f"the load generator sent up to {steady.client_lateness_p99_s * 1000:.3g} ms late "
-            f"(p99): the p99 of {steady.p99_s * 1000:.3g} ms is partly its own."
+            f"the load generator sent up to {milliseconds(steady.client_lateness_p99_s)} ms late "
+            f"(p99): the p99 of {milliseconds(steady.p99_s)} ms is partly its own."
         )
     yield from _of_steady(steady)
     if not sizing.reachable:
         yield (
-            f"one request alone takes {model.unloaded.p99_s * 1000:.3g} ms (p99), more than the "
-            f"objective of {sizing.objective_s * 1000:.3g} ms: no number of replicas keeps it."
+            f"one request alone takes {milliseconds(model.unloaded.p99_s)} ms (p99), more than the "
+            f"objective of {milliseconds(sizing.objective_s)} ms: no number of replicas keeps it."
         )
 
 

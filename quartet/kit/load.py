@@ -19,6 +19,8 @@ from quartet.kit.connection import Address, Answer, Connection, connect
 from quartet.kit.errors import KitError
 
 REJECTED = 429
+LIMIT_S = 10.0
+"""Longest window of a server that hardly answers, unless it was asked for."""
 MAX_CONNECTIONS = 1024
 """Open at once in an open loop; beyond it requests wait in the client, and the wait counts."""
 
@@ -34,7 +36,17 @@ class Window:
     enough: int = 200
     """Answers that end the window once ``seconds`` have passed."""
     longest: float = 3.0
-    """Times ``seconds`` after which it ends in any case."""
+    """Times ``seconds`` after which fewer end it too."""
+    least: int = 1
+    """Answers without which it ends only at ``LIMIT_S``."""
+
+    def over(self, elapsed_s: float, answers: int) -> bool:
+        """Whether it has been long enough."""
+        if elapsed_s >= max(LIMIT_S, self.seconds * self.longest):
+            return True
+        late = elapsed_s >= self.seconds * self.longest
+        wanted = self.least if late else max(self.enough, self.least)
+        return elapsed_s >= self.seconds and answers >= wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +107,7 @@ class _Run:
         if now_s >= self.begin_s and self.cpu_s is None:
             self.begin_s, self.cpu_s = now_s, time.thread_time()
         elapsed_s = now_s - self.begin_s
-        least = self.window.seconds
-        enough = self.in_window >= self.window.enough or elapsed_s >= least * self.window.longest
-        if self.cpu_s is None or elapsed_s < least or not enough:
+        if self.cpu_s is None or not self.window.over(elapsed_s, self.in_window):
             return True
         self.end_s = now_s
         self.client_cpu = (time.thread_time() - self.cpu_s) / elapsed_s

@@ -79,9 +79,8 @@ async def _measure(options: KitOptions) -> Measurements:
         return await _measure_server(options, _Subject(server, threads, int(threads), shared=False))
     cpus = frozenset(os.sched_getaffinity(0))
     divided = divide_cpus(cpus, options.cpus)
-    start = started_server(
-        options.model_repo, options.serve, divided.server, options.ready_timeout_s
-    )
+    settings = {**options.settings, "QUARTET_DEVICE": "cuda" if options.gpu else "cpu"}
+    start = started_server(options.model_repo, settings, divided.server, options.ready_timeout_s)
     async with start as server:
         subject = _Subject(server, len(divided.server), len(cpus), divided.shared)
         with running_on(divided.client):
@@ -100,7 +99,7 @@ async def _measure_server(options: KitOptions, subject: _Subject) -> Measurement
         peak_bytes = max(peak_bytes, figures.memory_bytes)
         models.append(figures)
     return Measurements(
-        environment=await _environment(subject, at_rest, before),
+        environment=await _environment(subject, options, at_rest, before),
         ready_s=_rounded(subject.server.ready_s) if subject.server.ready_s else None,
         rest_bytes=rest_bytes,
         peak_bytes=max(peak_bytes, await subject.memory("VmHWM")),
@@ -158,7 +157,8 @@ async def _find_capacity(address: Address, plan: Plan, seconds: float) -> tuple[
     flat = 0
     for clients in CLIENTS:
         share = LEVEL_SHARE if curve else LONE_SHARE
-        window = _window(seconds * share)
+        # Two answers of each client: the first ones come all at once.
+        window = _window(seconds * share, least=2 * clients)
         tally = await run_closed_loop(address, plan.requests, clients, window)
         best = max((point.requests_per_second for point in curve), default=0.0)
         curve.append(LoadFigures(clients=clients, **_figures(tally)))
@@ -168,8 +168,9 @@ async def _find_capacity(address: Address, plan: Plan, seconds: float) -> tuple[
     return tuple(curve)
 
 
-def _window(seconds: float, enough: int = 200) -> Window:
-    return Window(warm_s=seconds * WARM_SHARE, seconds=seconds * (1 - WARM_SHARE), enough=enough)
+def _window(seconds: float, enough: int = 200, least: int = 1) -> Window:
+    warm_s = seconds * WARM_SHARE
+    return Window(warm_s=warm_s, seconds=seconds - warm_s, enough=enough, least=least)
 
 
 def _figures(tally: Tally) -> dict[str, float]:
@@ -239,7 +240,9 @@ def _mean_batch(plan: Plan, before: Scrape, after: Scrape) -> float:
     return 0.0
 
 
-async def _environment(subject: _Subject, at_rest: Scrape, before: ProcessorTime) -> Environment:
+async def _environment(
+    subject: _Subject, options: KitOptions, at_rest: Scrape, before: ProcessorTime
+) -> Environment:
     build = next(iter(at_rest.samples.get("quartet_build_info", ())), None)
     if build is None:
         raise KitError("the server exports no metric 'quartet_build_info'")
@@ -247,6 +250,7 @@ async def _environment(subject: _Subject, at_rest: Scrape, before: ProcessorTime
     own_s -= at_rest.value("process_cpu_seconds_total")
     return Environment(
         command=subject.server.command,
+        settings=dict(sorted(options.settings.items())),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         quartet=build.labels["version"],
         onnxruntime=build.labels["onnxruntime"],

@@ -1,5 +1,6 @@
 """What was measured of a repository: the schema of ``measurements.json``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -99,6 +100,8 @@ class Environment(Config):
 
     command: tuple[str, ...]
     """That was measured, or the address of the server that ran already."""
+    settings: Mapping[str, str] = Field(default_factory=dict)
+    """Of the server, by environment variables."""
     measured_at: str
     """UTC, ISO 8601."""
     quartet: str

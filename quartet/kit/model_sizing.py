@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from quartet.kit.measurements import Measurements, ModelFigures
+from quartet.kit.measurements import Kind, Measurements, ModelFigures
 from quartet.kit.options import KitOptions
 
 LEAST_LOAD = 0.1
@@ -19,6 +19,7 @@ class ModelSizing:
     """Numbers of one model."""
 
     name: str
+    kind: Kind
     objective_s: float
     """99 of 100 requests are answered within it, seconds."""
     alert_s: float | None
@@ -60,6 +61,7 @@ def size_model(model: ModelFigures, measurements: Measurements, options: KitOpti
     alert_s = alert_bound(model, measurements.latency_bounds_s, objective_s, options.latency_factor)
     return ModelSizing(
         name=model.name,
+        kind=model.kind,
         objective_s=objective_s,
         alert_s=alert_s,
         of_first_symbol=model.steady.first_symbol_p99_s is not None,

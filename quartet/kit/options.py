@@ -2,14 +2,34 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from quartet.config import Config
 
 Positive = Annotated[float, Field(gt=0)]
+Setting = Annotated[str, Field(pattern=r"^QUARTET_[A-Z0-9_]+$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+"""A label of RFC 1123, as Kubernetes names things."""
+Image = Annotated[
+    str, Field(pattern=r"^[^\s:@]+(:\d+/[^\s:@]+)?(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")
+]
+OWNED_SETTINGS = frozenset(
+    {
+        "QUARTET_MODEL_REPOSITORY",
+        "QUARTET_DEVICE",
+        "QUARTET_HOST",
+        "QUARTET_HTTP_PORT",
+        "QUARTET_GRPC_PORT",
+        "QUARTET_METRICS_PORT",
+        "QUARTET_DRAIN_DELAY_S",
+        "QUARTET_DRAIN_TIMEOUT_S",
+        "QUARTET_GENERATION__SESSION_KEY",
+    }
+)
+"""Settings that other parts of the manifests depend on, and the secret one."""
 
 
 class KitOptions(Config):
@@ -27,8 +47,9 @@ class KitOptions(Config):
     url: str | None = None
     """Measure the server that runs there, over HTTP, in place of starting one. It must serve the
     models of MODEL_REPO to nobody else meanwhile."""
-    serve: tuple[str, ...] = ()
-    """Flags of the server that is started, each as one word: --serve=--gather-us=0."""
+    settings: Mapping[Setting, str] = Field(default_factory=dict)
+    """Settings of the server by their environment variables, QUARTET_GATHER_US=0: it is measured
+    with them, and the manifests have them. Of a server at --url they are taken as told."""
     models: tuple[str, ...] = ()
     """Models to measure and size for, NAME or NAME:VERSION; none: all, at their default version."""
     seconds: float = Field(default=6.0, gt=0, le=3600)
@@ -65,15 +86,29 @@ class KitOptions(Config):
     """hpa: HorizontalPodAutoscaler on pod metrics (prometheus-adapter); keda: ScaledObject."""
     gpu: bool = False
     """One GPU a replica, and the image for it. Measure on a machine with the same GPU."""
-    image: str | None = None
+    scale_to_zero: bool = False
+    """KEDA alone: no replica while nobody asks; the first requests wait for a start, or fail. Needs
+    --namespace, and Envoy Gateway with a Gateway of the name quartet, which counts requests."""
+    image: Image | None = None
     """Image with its tag; none: quartet of this version, with -gpu where --gpu is given."""
-    model_claim: str | None = None
+    model_claim: Name | None = None
     """PersistentVolumeClaim that holds MODEL_REPO, mounted read-only at /models; none: the models
     are in the image."""
-    namespace: str | None = None
-    """Namespace of the replicas, written into the queries of alerts, dashboard and scaling; none:
-    queries see every namespace."""
+    namespace: Name | None = None
+    """Namespace of the replicas, to which KEDA's queries and the dashboard are narrowed and which
+    the manifests set; none: `kubectl apply -n` sets it, and queries see every namespace."""
     prometheus_address: str = "http://prometheus-operated.monitoring.svc:9090"
     """Prometheus as the cluster reaches it, for KEDA."""
-    prometheus_operator: bool = True
-    """Add ServiceMonitor and PrometheusRule; they need the Prometheus Operator's resources."""
+    prometheus_operator: bool = False
+    """Apply ServiceMonitor and PrometheusRule too, which need the Prometheus operator's resources.
+    They are written in any case."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if owned := sorted(OWNED_SETTINGS & self.settings.keys()):
+            raise ValueError(f"settings: {', '.join(owned)}: the kit decides these itself")
+        if self.url is not None and self.measurements is not None:
+            raise ValueError("url: not together with measurements")
+        if self.scale_to_zero and (self.scaler != "keda" or self.namespace is None):
+            raise ValueError("scale_to_zero: needs --scaler keda and --namespace")
+        return self

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,19 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def started_server(
-    repository: Path, flags: tuple[str, ...], cpus: frozenset[int], timeout_s: float
+    repository: Path, settings: Mapping[str, str], cpus: frozenset[int], timeout_s: float
 ) -> AsyncIterator[Server]:
     """Run ``quartet serve`` on ``repository`` until the block ends.
+
+    ``settings``: its ``QUARTET_*`` variables, of which it gets no others.
 
     Raises:
         KitError: it ended, did not get ready in ``timeout_s``, or could not load every model.
     """
     # Only loopback: what is measured here is nobody else's business.
     ports = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--host", "127.0.0.1")
-    words = ("serve", "--model-repository", str(repository), *flags)
+    words = ("serve", "--model-repository", str(repository))
+    others = {k: v for k, v in os.environ.items() if not k.startswith("QUARTET_")}
     begin_s = time.perf_counter()
     with running_on(cpus):
         process = await asyncio.create_subprocess_exec(
@@ -65,7 +68,7 @@ async def started_server(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env={k: v for k, v in os.environ.items() if not k.startswith("QUARTET_")},
+            env={**others, **settings},
         )
     log = _Log(process)
     try:

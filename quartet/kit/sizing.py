@@ -4,7 +4,7 @@ Loads are shares of capacity, 0 to 1, capacity being the most a closed loop got 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quartet.kit.doubts import find_doubts
@@ -60,6 +60,8 @@ class Sizing:
     """Busy fraction of the event loop, the same."""
     max_queue_rows: int
     """Rows of one model that may wait before requests are refused."""
+    max_waiting_texts: int | None
+    """Texts of one model that may wait for a slot, the same; none: no model writes text."""
     replicas: int | None
     """That the stated load needs; none: no load was stated."""
     min_replicas: int
@@ -85,6 +87,7 @@ def size(measurements: Measurements, options: KitOptions) -> Sizing:
     cores = min(max(model.cpu_cores for model in used), measurements.environment.server_cpus)
     request_mib = _up(measurements.peak_bytes / MIB * REQUEST_MARGIN, MEMORY_STEP_MIB)
     replicas, most = replica_range(options, capacity, load)
+    texts = [m.useful_queue_rows for m in used if m.kind in ("text", "captions")]
     return Sizing(
         cpu_request_milli=_up(cores * 1000, CPU_STEP_MILLI),
         cpu_limit_milli=_up(measurements.environment.server_cpus * 1000, CPU_STEP_MILLI),
@@ -93,10 +96,11 @@ def size(measurements: Measurements, options: KitOptions) -> Sizing:
         startup_s=startup_time(measurements.ready_s),
         load=load,
         capacity_rps=capacity,
-        queue_target_rows=min(model.queue_target_rows for model in used),
+        queue_target_rows=min(model.queue_target_rows for model in queueing_models(used)),
         utilization_target=engine,
         loop_target=loop,
-        max_queue_rows=queue_limit(model.useful_queue_rows for model in used),
+        max_queue_rows=queue_limit([m.useful_queue_rows for m in used if m.kind != "text"]),
+        max_waiting_texts=queue_limit(texts) if texts else None,
         replicas=replicas,
         min_replicas=options.min_replicas,
         max_replicas=most,
@@ -151,6 +155,15 @@ def busy_targets(models: Sequence[ModelSizing], shares: Mapping[str, float]) -> 
     return _target(engine * scale), _target(loop * scale)
 
 
+def queueing_models(models: Sequence[ModelSizing]) -> Sequence[ModelSizing]:
+    """Those whose queue tells that a replica is wanted.
+
+    Texts share runs and wait only once all slots are taken, far beyond a replica's load; and where
+    one request alone misses the objective, no length of a queue is right.
+    """
+    return [m for m in models if m.kind != "text" and m.reachable] or models
+
+
 def _target(fraction: float) -> float:
     """Down to hundredths, within what a target can be."""
     return min(MAX_TARGET, max(MIN_TARGET, math.floor(fraction * 100) / 100))
@@ -163,12 +176,12 @@ def startup_time(ready_s: float | None) -> int:
     return _up(max(MIN_STARTUP_S, ready_s * STARTUP_FACTOR), 10)
 
 
-def queue_limit(useful_rows: Iterable[int]) -> int:
+def queue_limit(useful_rows: Sequence[int]) -> int:
     """Rows of any one model that may wait.
 
     One setting for all models: the largest that any has use for, so that none is refused early.
     """
-    return min(DEFAULT_QUEUE_ROWS, max(MIN_QUEUE_ROWS, *useful_rows))
+    return min(DEFAULT_QUEUE_ROWS, max((MIN_QUEUE_ROWS, *useful_rows)))
 
 
 def replica_range(options: KitOptions, capacity_rps: float, load: float) -> tuple[int | None, int]:
