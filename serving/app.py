@@ -238,6 +238,10 @@ async def _serve(settings: ServerSettings) -> None:
         if loading.done():
             loading.result()
         await stopping
+    except ConfigError:
+        # Nobody was ever sent here, so nobody has to notice that it ends.
+        hurry.set()
+        raise
     finally:
         if loading is not None and not loading.done():
             loading.cancel()
