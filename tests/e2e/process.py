@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,15 @@ class Answer:
         return text
 
 
-class ServerProcess:
-    """``quartet serve`` on free ports; its log lines are kept."""
+class LoggedProcess:
+    """A program that writes one JSON object a line to its standard error, as the server does."""
 
     def __init__(
-        self, repository: Path, *flags: str, environment: Mapping[str, str] | None = None
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> None:
-        """Start it; ``wait_listening`` and ``wait_ready`` follow.
-
-        ``environment``: its ``QUARTET_*`` variables, of which it has no others.
-        """
-        command = [sys.executable, "-m", "quartet", "serve", "--model-repository", str(repository)]
-        ports = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
+        """Start it. ``environment``: its ``QUARTET_*`` variables, of which it has no others."""
         self._process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", *ports, *flags],
+            command,
             stderr=subprocess.PIPE,
             env={
                 **{k: v for k, v in os.environ.items() if not k.startswith("QUARTET_")},
@@ -70,35 +65,11 @@ class ServerProcess:
         self.lines: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        self.http_port = self.grpc_port = self.metrics_port = 0
 
     @property
     def pid(self) -> int:
         """The process's id."""
         return self._process.pid
-
-    @property
-    def grpc_address(self) -> str:
-        """Host and port of gRPC."""
-        return f"127.0.0.1:{self.grpc_port}"
-
-    @property
-    def http_address(self) -> str:
-        """Host and port of REST."""
-        return f"127.0.0.1:{self.http_port}"
-
-    def wait_listening(self) -> "ServerProcess":
-        """Wait until the ports are open, and learn them."""
-        line = self.wait_log("listening")
-        self.http_port, self.grpc_port = line["http"], line["grpc"]
-        self.metrics_port = line["metrics"]
-        return self
-
-    def wait_ready(self) -> "ServerProcess":
-        """Wait until the server is ready."""
-        self.wait_listening()
-        self.wait_log("server is ready")
-        return self
 
     def wait_log(self, message: str) -> dict[str, Any]:
         """The first log line whose message begins with ``message``."""
@@ -134,6 +105,56 @@ class ServerProcess:
         self._reader.join(STOP_TIMEOUT_S)
         if self._process.stderr is not None:
             self._process.stderr.close()
+
+    def _found(self, message: str) -> dict[str, Any] | None:
+        return next((x for x in list(self.lines) if x["message"].startswith(message)), None)
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for raw in self._process.stderr:
+            try:
+                self.lines.append(json.loads(raw))
+            except json.JSONDecodeError:
+                self.lines.append({"message": raw.decode(errors="replace").rstrip()})
+
+
+class ServerProcess(LoggedProcess):
+    """``quartet serve`` on free ports; its log lines are kept."""
+
+    def __init__(
+        self, repository: Path, *flags: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it; ``wait_listening`` and ``wait_ready`` follow.
+
+        ``environment``: its ``QUARTET_*`` variables, of which it has no others.
+        """
+        command = [sys.executable, "-m", "quartet", "serve", "--model-repository", str(repository)]
+        ports = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
+        super().__init__([*command, "--host", "127.0.0.1", *ports, *flags], environment)
+        self.http_port = self.grpc_port = self.metrics_port = 0
+
+    @property
+    def grpc_address(self) -> str:
+        """Host and port of gRPC."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def http_address(self) -> str:
+        """Host and port of REST."""
+        return f"127.0.0.1:{self.http_port}"
+
+    def wait_listening(self) -> "ServerProcess":
+        """Wait until the ports are open, and learn them."""
+        line = self.wait_log("listening")
+        self.http_port, self.grpc_port = line["http"], line["grpc"]
+        self.metrics_port = line["metrics"]
+        return self
+
+    def wait_ready(self) -> "ServerProcess":
+        """Wait until the server is ready."""
+        self.wait_listening()
+        self.wait_log("server is ready")
+        return self
 
     def request(
         self,
@@ -175,17 +196,6 @@ class ServerProcess:
         """Every row of ``/metrics``."""
         text = self.request("GET", "/metrics").body.decode()
         return [s for family in text_string_to_metric_families(text) for s in family.samples]
-
-    def _found(self, message: str) -> dict[str, Any] | None:
-        return next((x for x in list(self.lines) if x["message"].startswith(message)), None)
-
-    def _read_log(self) -> None:
-        assert self._process.stderr is not None
-        for raw in self._process.stderr:
-            try:
-                self.lines.append(json.loads(raw))
-            except json.JSONDecodeError:
-                self.lines.append({"message": raw.decode(errors="replace").rstrip()})
 
 
 def ask(

@@ -121,7 +121,7 @@ def test_server_ends_and_says_why_when_there_is_no_model(
 ) -> None:
     if file:
         (tmp_path / file).write_bytes(b"a model of another kind")
-    server = start_server(tmp_path, "--model_name=digits")
+    server = start_server(tmp_path, "--model_name=digits", "--drain_delay_s=3600")
     assert server.wait_exit() == 1
     (line,) = (line for line in server.lines if line["message"].startswith("cannot serve"))
     assert found in line["message"]
