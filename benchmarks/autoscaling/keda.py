@@ -32,8 +32,10 @@ class ScaledObject:
     triggers: Sequence[Trigger]
     hpa: HpaSpec
     """``min_replicas`` is minReplicaCount, which may be 0."""
+    idle_replicas: int | None = None
+    """idleReplicaCount, less than ``hpa.min_replicas``: replicas while no trigger is active."""
     cooldown_s: float = COOLDOWN_S
-    """Time after the last active trigger before the last replicas go; matters only to zero."""
+    """Time after the last active trigger before the last replicas go, to zero or to idle."""
 
 
 class Keda:
@@ -53,15 +55,17 @@ class Keda:
             current: replicas.
             values: of the triggers' queries; None for an empty answer.
         """
-        active = self.active(values)
-        least = self.scaled.hpa.min_replicas
-        if active:
+        least, idle = self.scaled.hpa.min_replicas, self.scaled.idle_replicas
+        if self.active(values):
             self._last_active_s = now_s
-            return max(1, least) if current == 0 else current
-        if current > 0 and least == 0:
-            last = self._last_active_s
-            return 0 if last is None or last + self.scaled.cooldown_s < now_s else current
-        return max(current, least)
+            starts = current == 0 or (idle is not None and current < least)
+            return max(1, least) if starts else current
+        floor = 0 if least == 0 else idle
+        if floor is None:
+            return max(current, least)
+        last = self._last_active_s
+        cooled = last is None or last + self.scaled.cooldown_s < now_s
+        return floor if current > floor and cooled else current
 
     def decide(self, now_s: float, current: int, values: Sequence[float | None]) -> int:
         """The HPA's part, once a sync period: between one replica and the most."""

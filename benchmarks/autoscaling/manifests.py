@@ -80,6 +80,7 @@ def read_scaled_object(document: Mapping[str, Any]) -> tuple[ScaledObject, list[
             spec.get("maxReplicaCount", 100),
             advanced.get("behavior"),
         ),
+        idle_replicas=spec.get("idleReplicaCount"),
         cooldown_s=spec.get("cooldownPeriod", COOLDOWN_S),
     )
     return scaled, queries

@@ -7,14 +7,19 @@ from pathlib import Path
 import yaml
 
 from benchmarks.autoscaling.hpa import HpaSpec, PodsMetric
-from benchmarks.autoscaling.manifests import PodsTarget, read_hpa
+from benchmarks.autoscaling.keda import ScaledObject
+from benchmarks.autoscaling.manifests import PodsTarget, Query, read_hpa, read_scaled_object
 from benchmarks.autoscaling.replica_calculator import PodValues
 from tests.deploy.prometheus import Prometheus
 from tests.deploy.tools import REPOSITORY_ROOT
 
 DEPLOY = REPOSITORY_ROOT / "deploy"
 HPA_FILE = DEPLOY / "kubernetes" / "base" / "horizontalpodautoscaler.yaml"
+SCALED_OBJECT_FILE = DEPLOY / "kubernetes" / "components" / "keda" / "scaledobject.yaml"
 ADAPTER_FILE = DEPLOY / "monitoring" / "prometheus-adapter" / "values.yaml"
+
+NAMESPACE = 'namespace="models"'
+"""What users of the ScaledObject are told to change."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,28 @@ def shipped_hpa() -> ShippedHpa:
     spec, targets = read_hpa(load(HPA_FILE))
     rules = load(ADAPTER_FILE)["rules"]["custom"]
     return ShippedHpa(spec, targets, {rule["name"]["as"]: rule["metricsQuery"] for rule in rules})
+
+
+@dataclass(frozen=True)
+class ShippedScaledObject:
+    """``deploy/kubernetes/components/keda``'s ScaledObject."""
+
+    scaled: ScaledObject
+    queries: Sequence[Query]
+
+    def values(self, prometheus: Prometheus, namespace: str) -> list[float | None]:
+        """Of the triggers, for the Deployment of ``namespace``; no sample is no value."""
+        found = [
+            prometheus.query(query.expression.replace(NAMESPACE, f'namespace="{namespace}"'))
+            for query in self.queries
+        ]
+        assert all(len(samples) <= 1 for samples in found), found
+        return [samples[0][1] if samples else None for samples in found]
+
+
+def shipped_scaled_object() -> ShippedScaledObject:
+    """As the manifest has it."""
+    return ShippedScaledObject(*read_scaled_object(load(SCALED_OBJECT_FILE)))
 
 
 def load(file: Path) -> dict:  # type: ignore[type-arg]

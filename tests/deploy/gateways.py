@@ -47,8 +47,10 @@ class Gateway:
             return answer.status
 
     def as_target(self, pod: str = "envoy-0") -> Target:
-        """Its metrics."""
-        return Target(self.admin_address, pod, job="envoy", path="/stats/prometheus")
+        """Its metrics, with the labels that Envoy Gateway gives the pods of the Gateway."""
+        owner = "gateway_envoyproxy_io_owning_gateway"
+        labels = {f"{owner}_name": "quartet", f"{owner}_namespace": "models"}
+        return Target(self.admin_address, pod, job="envoy", path="/stats/prometheus", labels=labels)
 
 
 @contextlib.contextmanager

@@ -13,16 +13,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from benchmarks.autoscaling.hpa import Hpa, HpaSpec, PodsMetric
-from benchmarks.autoscaling.keda import Keda, ScaledObject, Trigger
+from benchmarks.autoscaling.keda import Keda
 from benchmarks.autoscaling.replica_calculator import PodValues
-from quartet.monitoring.queries import (
-    QUEUE_TARGET_ROWS,
-    UTILIZATION_TARGET,
-    busy_engines,
-    busy_loops,
-    waiting_rows,
-)
-from tests.deploy.autoscalers import ShippedHpa, shipped_hpa
+from quartet.monitoring.queries import QUEUE_TARGET_ROWS, UTILIZATION_TARGET
+from tests.deploy.autoscalers import ShippedHpa, shipped_hpa, shipped_scaled_object
 from tests.deploy.loads import Demand, applied_load, calibrate_steps
 from tests.deploy.prometheus import Prometheus, started_prometheus
 from tests.deploy.replicas import as_targets
@@ -67,8 +61,9 @@ class Observed:
     pods: int
     metrics: Sequence[PodsMetric]
     """Of the autoscaler: rows that wait, busy fraction of the engine, of the event loop."""
-    totals: Sequence[float]
-    """The same by the queries of KEDA's triggers."""
+    totals: Sequence[float | None]
+    """Of KEDA's triggers: the same over all pods, and requests at a gateway, of which there is none
+    here."""
     cpu: float
     """CPU of one pod over its threads, the mean of a window."""
 
@@ -101,12 +96,11 @@ class Cluster:
     def _observe(self, name: str) -> Observed:
         pods, value = len(self.servers[name]), self.prometheus.value
         selector = f'namespace="{name}"'
-        queries = (waiting_rows(selector), busy_engines(selector), busy_loops(selector))
         cores = f"rate(process_cpu_seconds_total{{{selector}}}[{WINDOW_S:g}s])"
         return Observed(
             pods=pods,
             metrics=self.hpa.metrics(self.prometheus, name, pods),
-            totals=[value(query) for query in queries],
+            totals=shipped_scaled_object().values(self.prometheus, name),
             cpu=value(f"avg({cores} / quartet_engine_threads{{{selector}}})"),
         )
 
@@ -135,14 +129,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def idle(cluster: Cluster) -> dict[str, Observed]:
-    """Before any load."""
+    """Before any load, once the runs that prove a model when it is loaded are forgotten."""
+    cluster.prometheus.wait_query("max(quartet_utilization)", lambda busy: busy == 0)
     return cluster.observe()
 
 
 @pytest.fixture(scope="module")
 def loaded(cluster: Cluster, idle: dict[str, Observed]) -> dict[str, Observed]:
     """Under load, after a window."""
-    assert idle
+    assert idle, "observed first"
     demands = [
         Demand(server, one.clients, one.busy)
         for name, one in DEPLOYMENTS.items()
@@ -156,7 +151,7 @@ def loaded(cluster: Cluster, idle: dict[str, Observed]) -> dict[str, Observed]:
 @pytest.fixture(scope="module")
 def recovered(cluster: Cluster, loaded: dict[str, Observed]) -> dict[str, Observed]:
     """After the load, as soon as a window without a run has passed."""
-    assert loaded
+    assert loaded, "made first"
     cluster.prometheus.wait_query("max(quartet_utilization)", lambda busy: busy == 0)
     return cluster.observe()
 
@@ -211,10 +206,18 @@ def test_utilisation_is_what_the_load_was_made_for(loaded: dict[str, Observed], 
 
 
 @pytest.mark.parametrize("name", list(DEPLOYMENTS))
+def test_load_keeps_kedas_triggers_active(
+    idle: dict[str, Observed], loaded: dict[str, Observed], name: str
+) -> None:
+    keda = Keda(shipped_scaled_object().scaled)
+
+    assert keda.active(loaded[name].totals)
+    assert not keda.active(idle[name].totals), idle[name].totals
+
+
+@pytest.mark.parametrize("name", list(DEPLOYMENTS))
 def test_keda_asks_for_as_many(loaded: dict[str, Observed], name: str, spec: HpaSpec) -> None:
-    thresholds = (QUEUE_TARGET_ROWS, UTILIZATION_TARGET, UTILIZATION_TARGET)
-    triggers = [Trigger(threshold=threshold) for threshold in thresholds]
-    keda = Keda(ScaledObject(triggers=triggers, hpa=spec))
+    keda = Keda(replace(shipped_scaled_object().scaled, hpa=spec))
     observed = loaded[name]
 
     assert keda.decide(0, observed.pods, observed.totals) == observed.asked(spec)
@@ -258,6 +261,6 @@ def test_after_the_burst_replicas_go_one_by_one(
 
 
 def test_after_the_burst_nothing_waits(recovered: dict[str, Observed]) -> None:
-    assert {name: one.totals[:2] for name, one in recovered.items()} == {
+    assert {name: list(one.totals[:2]) for name, one in recovered.items()} == {
         name: [0.0, 0.0] for name in DEPLOYMENTS
     }

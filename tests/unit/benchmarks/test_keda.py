@@ -49,6 +49,17 @@ def test_a_least_number_of_replicas_is_kept() -> None:
     assert keda(least=2).poll(1000, 2, [0, 0, 0]) == 2
 
 
+def test_idle_replicas_differ_from_the_least_number() -> None:
+    hpa = HpaSpec(min_replicas=2, max_replicas=8)
+    scaled = Keda(ScaledObject(triggers=[QUEUE], hpa=hpa, idle_replicas=0, cooldown_s=60))
+
+    assert scaled.poll(0, 0, [0.0]) == 0
+    assert scaled.poll(30, 0, [1.0]) == 2
+    assert scaled.poll(60, 1, [1.0]) == 2, "one of them was lost"
+    assert scaled.poll(120, 3, [0.0]) == 3, "still warm"
+    assert scaled.poll(121, 3, [0.0]) == 0
+
+
 def test_replicas_are_the_sum_over_the_threshold() -> None:
     scaled = keda()
 
