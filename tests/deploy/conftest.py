@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.image_fixtures import cpu_image, store
+
+__all__ = ["cpu_image", "store"]
+
 HERE = Path(__file__).parent
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,16 @@ def copy_models(source: Path, target: Path, choice: str) -> dict[str, list[int]]
         shutil.copytree(
             folder,
             target / folder.name,
-            ignore=lambda parent, names, model=folder, gone=dropped: (  # type: ignore[misc]
-                gone & set(names) if Path(parent) == model else set()
-            ),
+            ignore=_without(folder, dropped),
         )
     if not copied:
         raise ModelChoiceError(f"{source} has no model")
     return copied
+
+
+def _without(folder: Path, dropped: set[str]) -> Callable[[str, list[str]], set[str]]:
+    """For ``copytree``: leave out these names of ``folder`` itself, and nothing below."""
+    return lambda parent, names: dropped & set(names) if Path(parent) == folder else set()
 
 
 def _chosen(name: str, versions: dict[int, Path], choice: str) -> list[int]:

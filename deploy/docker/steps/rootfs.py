@@ -31,9 +31,11 @@ MADE_FILES = (
     "etc/ld.so.cache",
     "etc/nsswitch.conf",
     "etc/passwd",
-    "etc/ssl/certs",
 )
 """What scripts of packages made, which no package lists."""
+
+CERTIFICATES = "usr/share/ca-certificates"
+CERTIFICATE_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 
 DOCUMENTATION = re.compile(
     r"/usr/share/(?!doc/[^/]+/copyright$)"
@@ -118,7 +120,8 @@ def build_rootfs(system: System, environment: Path) -> dict[str, debian.Package]
     for name in sorted(kept):
         _copy_package(system, packages[name])
     for path in MADE_FILES:
-        _copy_made(system, path)
+        system.copy(f"/{path}")
+    _write_certificates(system.target)
     _write_status(system, [packages[name] for name in sorted(kept)])
     _finish(system.target)
     return {name: packages[name] for name in kept}
@@ -200,13 +203,15 @@ def _unused_library_paths() -> re.Pattern[str]:
     return re.compile("|".join(f"{re.escape(path)}/" for path in unused) or r"(?!)")
 
 
-def _copy_made(system: System, path: str) -> None:
-    origin = system.source / path
-    if origin.is_dir():
-        for file in sorted(origin.iterdir()):
-            system.copy(f"/{file.relative_to(system.source)}")
-    else:
-        system.copy(f"/{path}")
+def _write_certificates(root: Path) -> None:
+    """As update-ca-certificates(8) does, from the package alone.
+
+    The bundle of the build itself is not copied: builds mount their own machine's over it.
+    """
+    bundle = root / CERTIFICATE_BUNDLE
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    files = sorted((root / CERTIFICATES).rglob("*.crt"))
+    bundle.write_bytes(b"".join(file.read_bytes().rstrip() + b"\n" for file in files))
 
 
 def _write_status(system: System, packages: list[debian.Package]) -> None:

@@ -133,7 +133,7 @@ def _distribution(found: Distribution) -> Component:
         "version": version,
         "purl": f"pkg:pypi/{quote(name.lower().replace('_', '-'))}@{quote(version)}",
     }
-    expression = found.metadata.get("License-Expression")
+    expression = _field(found, "License-Expression")
     if expression:
         component["licenses"] = [{"expression": expression}]
     elif named := _licence_names(found):
@@ -145,8 +145,13 @@ def _licence_names(found: Distribution) -> list[str]:
     """Older metadata name licences by classifier, or by a text that may be the licence itself."""
     classifiers = found.metadata.get_all("Classifier") or []
     named = [c.rpartition(" :: ")[2] for c in classifiers if c.startswith("License :: ")]
-    text = found.metadata.get("License") or ""
+    text = _field(found, "License")
     return named or ([text] if text and "\n" not in text else [])
+
+
+def _field(found: Distribution, name: str) -> str:
+    """The first value of a field of the metadata, or nothing."""
+    return (found.metadata.get_all(name) or [""])[0]
 
 
 def _os_release(root: Path) -> dict[str, str]:
