@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.helm_charts import CHART, helm, refusal, texts
+from tests.deploy.helm_charts import CHART, helm, objects, refusal, render, texts
 from tests.deploy.helm_settings import SCHEMA, settings_schema
 
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -25,6 +25,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "secret among the settings": (
         {"settings": {"QUARTET_GENERATION__SESSION_KEY": "0123456789abcdef"}},
         "'QUARTET_GENERATION__SESSION_KEY'",
+    ),
+    "secret in the store's configuration": (
+        {"models": {"objectStore": {"remote": {"SECRET_ACCESS_KEY": "s"}}}},
+        "'SECRET_ACCESS_KEY'",
     ),
     "short session key": ({"secret": {"sessionKey": "short"}}, "'/secret/sessionKey'"),
     "quantity with a space": ({"resources": {"limits": {"memory": "2 Gi"}}}, "limits/memory'"),
@@ -46,6 +50,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
 }
 """Values and what the message must name."""
+OFF = {"enabled": False}
+TARGETS = ("queueSize", "utilization", "loopUtilization")
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "two autoscalers": (
         {"autoscaling": {"hpa": {"enabled": True}, "keda": {"enabled": True}}},
@@ -74,6 +80,41 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["models.persistentVolume", "existingClaim", "size"],
     ),
     "pool named as another's object": ({"pools": {"grpc-a": {}}}, ["pools.grpc-a"]),
+    "nothing to scale on": (
+        {"autoscaling": {"targets": dict.fromkeys(TARGETS, 0)}},
+        ["autoscaling.targets"],
+    ),
+    "nothing that wakes": (
+        {
+            "autoscaling": {
+                "hpa": {"enabled": False},
+                "keda": {"enabled": True, "scaleToZero": True},
+            }
+        },
+        ["autoscaling.keda.scaleToZero", "httpRoute", "gatewayQuery"],
+    ),
+    "claim and size": (
+        {"models": {"persistentVolume": {"enabled": True, "existingClaim": "a", "size": "1Gi"}}},
+        ["models.persistentVolume", "existingClaim", "size"],
+    ),
+    "no path in the store": (
+        {"models": {"objectStore": {"enabled": True}}},
+        ["models.objectStore.path"],
+    ),
+    "rollout without steps": (
+        {"strategy": {"rollingUpdate": {"maxSurge": 0}}},
+        ["strategy.rollingUpdate", "maxSurge", "maxUnavailable"],
+    ),
+    "two pools for the rest": (
+        {"pools": {"a": {"routing": {"default": True}}, "b": {"routing": {"default": True}}}},
+        ["pools.a.routing.default", "pools.b.routing.default"],
+    ),
+    "gateway without listeners": ({"gateway": {"enabled": True}}, ["gateway.listeners"]),
+    "ingress without hosts": ({"ingress": {"enabled": True}}, ["ingress.hosts"]),
+    "headless load balancer": (
+        {"service": {"grpc": {"type": "LoadBalancer"}}},
+        ["service.grpc.type", "service.grpc.headless"],
+    ),
     "two secrets": (
         {"secret": {"existingSecret": "mine", "sessionKey": "0123456789abcdef"}},
         ["secret.sessionKey", "secret.existingSecret"],
@@ -95,6 +136,23 @@ def test_templates_refuse_a_contradiction_and_name_it(contradiction: str) -> Non
     message = refusal(values)
     for name in named:
         assert name in message
+
+
+def test_null_takes_a_default_away() -> None:
+    container = objects(render({"resources": {"limits": {"cpu": None}}}))["Deployment/quartet"][
+        "spec"
+    ]["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"] == {"memory": "2Gi"}
+
+
+def test_pool_that_changes_nothing_is_made() -> None:
+    """``a:`` without a value, which is null in YAML."""
+    assert "Deployment/quartet-a" in objects(render({"pools": {"a": None, "b": {}}}))
+
+
+def test_recreation_has_no_steps() -> None:
+    found = objects(render({"strategy": {"type": "Recreate"}}))
+    assert found["Deployment/quartet"]["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_short_session_key_is_not_shown_when_refused() -> None:

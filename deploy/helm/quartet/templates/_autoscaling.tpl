@@ -57,8 +57,18 @@ are at 0; probes and scrapes keep an idle loop at about 0.004, eight of them sta
 {{/* Which samples are a pool's: the inside of a PromQL matcher. A namespace may hold several releases
 and pools of one job, so pods are told apart by the name of their Deployment. */}}
 {{- define "quartet.samples" -}}
-{{- $default := printf `namespace="%s",job="%s",pod=~"%s-[a-z0-9]+-[a-z0-9]{5}"` .root.Release.Namespace (include "quartet.name" .root) .pool.fullname -}}
+{{- $default := printf `namespace="%s",job="%s",pod=~"%s"` .root.Release.Namespace (include "quartet.name" .root) (include "quartet.podNames" .pool.fullname) -}}
 {{- .pool.values.autoscaling.keda.selector | default $default -}}
+{{- end -}}
+
+{{/* Regular expression of the names of a Deployment's pods: NAME-HASH-XXXXX, of which Kubernetes cuts
+all but the last five characters at 58. */}}
+{{- define "quartet.podNames" -}}
+{{- if le (len .) 46 -}}
+{{- . -}}-[a-z0-9]+-[a-z0-9]{5}
+{{- else -}}
+{{- print . "-" | trunc 58 -}}[-a-z0-9]+
+{{- end -}}
 {{- end -}}
 
 {{/* Requests a second at the release's first Gateway, as Envoy Gateway counts them at its listeners:

@@ -41,6 +41,10 @@ Prefixes of paths that lead to a pool, as a JSON list. Prefixes end at a `/`, so
 {{- if or (not .name) .values.routing.default -}}true{{- end -}}
 {{- end -}}
 
+{{- define "quartet.hasDefaultPool" -}}
+{{- range include "quartet.pools" . | fromJsonArray -}}{{- include "quartet.isDefaultPool" . -}}{{- end -}}
+{{- end -}}
+
 {{- define "quartet.httpRule" -}}
 - matches:
     {{- range .matches }}

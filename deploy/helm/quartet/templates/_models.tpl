@@ -62,10 +62,10 @@ initContainers:
 - name: models
   image: {{ .models.objectStore.image }}
   imagePullPolicy: {{ .image.pullPolicy }}
-  # Only what differs is copied when the container is run again; sums are compared, and a prefix
-  # without objects is an error. A store that does not answer is tried for minutes.
+  # Sums are compared, and only what differs is copied when the container is run again. A bucket that
+  # is missing or a store that does not answer is an error, after which the kubelet starts it again.
   args:
-    - sync
+    - copy
     - --config=
     - --checksum
     - --fast-list

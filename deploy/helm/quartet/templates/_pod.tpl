@@ -96,3 +96,12 @@ topologySpreadConstraints:
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Only rolling updates have steps. */}}
+{{- define "quartet.strategy" -}}
+type: {{ .type }}
+{{- if eq .type "RollingUpdate" }}
+rollingUpdate:
+  {{- toYaml .rollingUpdate | nindent 2 }}
+{{- end }}
+{{- end -}}
