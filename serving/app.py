@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import onnxruntime
 import uvloop
@@ -37,6 +38,9 @@ from serving.threads import available_cpus
 from serving.workers import WorkerPool
 
 logger = logging.getLogger(__name__)
+
+CLOSING_S = 1.0
+"""Time for answers to calls that were cut off, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,28 +142,41 @@ class Server:
         settings = self._settings
         hurry = hurry or asyncio.Event()
         self.service.start_draining()
+        self._http.say_goodbye()
+        self._grpc.start_draining()
         logger.info("draining", extra={"delay_s": settings.drain_delay_s})
         await _wait(hurry, settings.drain_delay_s)
-        self.service.refuse_new()
-        finished = asyncio.ensure_future(self.service.drained())
-        hurried = asyncio.ensure_future(hurry.wait())
-        await asyncio.wait(
-            {finished, hurried},
-            timeout=settings.drain_timeout_s,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if not finished.done():
-            logger.warning("requests were still in flight when the time to drain ran out")
-        finished.cancel()
-        hurried.cancel()
+        if not await self._finish(hurry):
+            logger.warning("the time to drain ran out: what is still in flight is cut off")
+            self.service.refuse_new()
+            self.service.close()
+        await asyncio.gather(self._http.stop(CLOSING_S), self._grpc.stop(CLOSING_S))
         self.service.close()
-        await asyncio.gather(self._http.stop(1.0), self._grpc.stop(1.0))
         await self._metrics_http.stop(1.0)
         if self._ticking is not None:
             self._ticking.cancel()
         self._pool.stop()
         self._image_pool.shutdown(wait=False, cancel_futures=True)
         logger.info("stopped")
+
+    async def _finish(self, hurry: asyncio.Event) -> bool:
+        """Take no new connections and serve those that are open to their end; False if cut off."""
+        timeout_s = self._settings.drain_timeout_s
+        # The calls that are left are to read why, so the core must not cancel them before.
+        finished: asyncio.Future[Any] = asyncio.gather(
+            self._http.finish(), self._grpc.finish(timeout_s + CLOSING_S)
+        )
+        hurried: asyncio.Future[Any] = asyncio.ensure_future(hurry.wait())
+        done, _ = await asyncio.wait(
+            {finished, hurried}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        for left in (finished, hurried):
+            left.cancel()
+        await asyncio.gather(finished, hurried, return_exceptions=True)
+        if finished not in done:
+            return False
+        finished.result()  # raises what went wrong, if anything did
+        return True
 
     def _watch_loop(self) -> None:
         """Measure the thread of the loop that this is called on."""

@@ -33,6 +33,7 @@ class HealthServicer:
         self._service = service
         self._server_names = frozenset(("", *service_names))
         self._watch_interval_s = watch_interval_s
+        self._draining = asyncio.Event()
         self._closed = asyncio.Event()
 
     def handler(self) -> Any:
@@ -45,8 +46,13 @@ class HealthServicer:
             },
         )
 
+    def drain(self) -> None:
+        """Report NOT_SERVING from now on, to those who watch without delay."""
+        self._draining.set()
+
     def close(self) -> None:
         """Report NOT_SERVING from now on and end every Watch, which would hold up a drain."""
+        self._draining.set()
         self._closed.set()
 
     async def check(self, request: pb.HealthCheckRequest, _: Call) -> pb.HealthCheckResponse:
@@ -67,8 +73,9 @@ class HealthServicer:
                 yield pb.HealthCheckResponse(status=status)
             if closed:
                 return
+            woken = self._closed if self._draining.is_set() else self._draining
             try:
-                await asyncio.wait_for(self._closed.wait(), self._watch_interval_s)
+                await asyncio.wait_for(woken.wait(), self._watch_interval_s)
             except TimeoutError:
                 continue
 
@@ -81,7 +88,7 @@ class HealthServicer:
             await refuse(context, error, call)
 
     def _status(self, name: str) -> pb.HealthCheckResponse.ServingStatus:
-        if self._closed.is_set():
+        if self._draining.is_set():
             return pb.HealthCheckResponse.NOT_SERVING
         try:
             server = name in self._server_names

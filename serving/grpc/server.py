@@ -1,5 +1,6 @@
 """The gRPC server: options, services, start and graceful stop."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -10,10 +11,18 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from quartet.config import ConfigError
 from serving.grpc import health, quartet_servicer, servicer
 from serving.grpc.api import InferenceApi
+from serving.grpc.held_answers import AnswerGate, GuardedHandler
 from serving.grpc.stream_room import StreamLimits
 from serving.pb.inference import model_config_pb2, open_inference_grpc_pb2
 from serving.pb.quartet.v1 import quartet_pb2
 from serving.settings import GrpcSettings
+
+HOLD_S = 0.1
+"""For which answers are held before the goodbye: more than a call needs to get here."""
+GOODBYE_S = 0.05
+"""For which they are held after it: more than the core needs to write it to every connection."""
+STREAM_IDLE_S = 2.0
+"""Time without a request after which a stream that is drained is ended."""
 
 
 class GrpcServer:
@@ -26,11 +35,13 @@ class GrpcServer:
         self._health = health.HealthServicer(service, self._names)
         limits = StreamLimits(settings.max_stream_requests, settings.max_message_bytes)
         self._inference = servicer.InferenceServicer(service, limits)
-        self._handlers = (
+        self._gate = AnswerGate()
+        handlers = (
             self._inference.handler(),
             quartet_servicer.QuartetServicer(service).handler(),
             self._health.handler(),
         )
+        self._handlers = tuple(GuardedHandler(handler, self._gate) for handler in handlers)
         self._server: Any = None
 
     async def start(self, host: str, port: int) -> int:
@@ -59,11 +70,36 @@ class GrpcServer:
         self._server = server
         return bound
 
+    def start_draining(self) -> None:
+        """Serve on, and tell those who watch this server's health."""
+        self._health.drain()
+
+    async def finish(self, timeout_s: float) -> None:
+        """Take no new connections, send clients elsewhere, and wait for the calls in flight.
+
+        Streams of requests are served for as long as requests come, and then end as UNAVAILABLE.
+
+        Args:
+            timeout_s: after which calls in flight are cancelled; cancel this earlier, and call
+                ``stop``, to give them a status that says why.
+        """
+        if self._server is None:
+            return
+        self._gate.hold()
+        try:
+            await asyncio.sleep(HOLD_S)
+            self._health.close()
+            stopping = asyncio.ensure_future(self._server.stop(timeout_s))
+            await asyncio.sleep(GOODBYE_S)
+        finally:
+            self._gate.release()
+        await asyncio.gather(stopping, self._inference.finish(STREAM_IDLE_S))
+
     async def stop(self, grace_s: float) -> None:
         """Take no new calls and wait for those in flight.
 
-        A call that meets the closing of the socket itself ends as CANCELLED, so let the service
-        refuse new work first: then late calls read UNAVAILABLE.
+        A call that meets the closing of the socket itself ends as CANCELLED; ``finish`` before
+        this keeps calls from it.
 
         Args:
             grace_s: seconds after which calls in flight are cancelled.

@@ -42,6 +42,10 @@ class InferenceServicer:
             },
         )
 
+    async def finish(self, idle_s: float) -> None:
+        """End each stream once it has had nothing to do for ``idle_s`` seconds."""
+        await self._streams.finish(idle_s)
+
     def close(self) -> None:
         """End each stream once what was read from it is answered; it would hold up a drain."""
         self._streams.close()

@@ -83,6 +83,18 @@ class StreamServicer:
         for stream in self._open:
             stream.close()
 
+    async def finish(self, idle_s: float) -> None:
+        """Wait until no stream is open; end each once it has had nothing to do for a while.
+
+        Args:
+            idle_s: without a request in work for so long, and without a new one, seconds.
+        """
+        while self._open:
+            for stream in self._open:
+                if stream.idle_for() > idle_s:
+                    stream.close()
+            await asyncio.sleep(idle_s / 20)
+
     async def _handle(self, _: Any, context: Any) -> None:
         call = begin(context)
         stream = _Stream(self._service, self._limits, context, call)
@@ -132,6 +144,10 @@ class _Stream:
         async with asyncio.TaskGroup() as group:
             self._reader = group.create_task(self._read(group))
             group.create_task(self._write_in_order())
+
+    def idle_for(self) -> float:
+        """Time since there was a request in work, seconds."""
+        return self._room.empty_for()
 
     def close(self) -> None:
         """Read no more requests."""

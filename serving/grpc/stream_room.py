@@ -23,6 +23,8 @@ class Room:
         self._requests = 0
         self._bytes = 0
         self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._left_at = self._loop.time()
 
     async def enter(self, size: int) -> None:
         """Wait until a request of ``size`` bytes may come in."""
@@ -42,4 +44,9 @@ class Room:
     def leave(self, size: int) -> None:
         """A request of ``size`` bytes has been answered."""
         self._requests -= 1
+        self._left_at = self._loop.time()
         self.hold(-size)
+
+    def empty_for(self) -> float:
+        """Seconds for which no request has been here."""
+        return 0.0 if self._requests else self._loop.time() - self._left_at

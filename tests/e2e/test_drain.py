@@ -3,6 +3,7 @@
 import concurrent.futures
 import http.client
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -78,21 +79,23 @@ def test_sigterm_lets_requests_in_flight_finish(
     assert server.wait_exit() == 0
 
 
-def test_new_work_after_the_drain_delay_is_refused_with_unavailable(
+def test_kept_connection_is_answered_and_ended_while_the_server_finishes(
     start_server: StartServer, models: Path, slow_steps: Callable[[float], float]
 ) -> None:
+    """Its client could not know: it is told with the answer, and goes elsewhere from then on."""
     server = start_server(models).wait_ready()
     with server.connection() as running, server.connection() as late:
-        ask(late, "GET", "/v2")
-        send_infer(running, "slow", slow_document(slow_steps(0.6)))
+        assert "connection" not in ask(late, "GET", "/v2").headers
+        send_infer(running, "slow", slow_document(slow_steps(5)))
         assert ask(late, "GET", "/v2/health/ready").status == 200
         server.signal(signal.SIGTERM)
         server.wait_log("draining")
         send_infer(late, "identity", ONE)
-        refused = receive(late)
-        assert refused.status == 503
-        assert "shutting down" in refused.error
-        assert receive(running).status == 200
+        answered = receive(late)
+        assert (answered.status, answered.headers["connection"]) == (200, "close")
+        wait_until(lambda: refuses_connections(server.http_port), "a closed port")
+        finished = receive(running)
+        assert (finished.status, finished.headers["connection"]) == (200, "close")
     assert server.wait_exit() == 0
 
 
@@ -141,7 +144,7 @@ def test_drain_gives_up_after_its_timeout(
         server.signal(signal.SIGTERM)
         assert receive(waiting).status == 503
     assert server.wait_exit() == 0
-    assert any("still in flight" in line["message"] for line in server.lines)
+    assert any("time to drain ran out" in line["message"] for line in server.lines)
 
 
 def test_drain_cuts_off_a_run_of_the_engine_that_does_not_end(
@@ -163,26 +166,38 @@ def test_sigint_drains_too(start_server: StartServer, models: Path) -> None:
     assert server.wait_exit() == 0
 
 
-def test_late_grpc_call_is_told_unavailable(
+def test_grpc_call_after_the_goodbye_is_unavailable(
     start_server: StartServer, models: Path, slow_steps: Callable[[float], float]
 ) -> None:
+    """The one code that clients retry elsewhere. Calls in flight are still answered."""
     server = start_server(models).wait_ready()
-    tensor = tritonclient.grpc.InferInput("x", [1, 1], "FP32")
-    tensor.set_data_from_numpy(np.array([[1]], np.float32))
     with (
-        server.connection() as running,
+        concurrent.futures.ThreadPoolExecutor(2) as pool,
         tritonclient.grpc.InferenceServerClient(server.grpc_address) as client,
     ):
-        assert client.is_server_ready()
-        send_infer(running, "slow", slow_document(slow_steps(0.6)))
-        assert server.request("GET", "/v2/health/live").status == 200
+        steps = slow_steps(3)
+        calls = [pool.submit(client.infer, "slow", [grpc_input("steps", steps)]) for _ in range(2)]
+        wait_until(lambda: server.metric("quartet_queue_size", model="slow") == 1, "a waiting row")
         server.signal(signal.SIGTERM)
-        server.wait_log("draining")
+        wait_until(lambda: refuses_connections(server.grpc_port), "a closed port")
         with pytest.raises(InferenceServerException) as refusal:
-            client.infer("identity", [tensor])
+            client.infer("identity", [grpc_input("x", 1)])
         assert refusal.value.status() == "StatusCode.UNAVAILABLE"
-        assert receive(running).status == 200
+        assert [call.result().as_numpy("y")[0, 0] for call in calls] == [2 * steps] * 2
     assert server.wait_exit() == 0
+
+
+def refuses_connections(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def grpc_input(name: str, value: float) -> tritonclient.grpc.InferInput:
+    """One row of one number."""
+    tensor = tritonclient.grpc.InferInput(name, [1, 1], "FP32")
+    tensor.set_data_from_numpy(np.array([[value]], np.float32))
+    return tensor
 
 
 def load_over_http(server: ServerProcess, stop: threading.Event) -> int:
@@ -200,8 +215,7 @@ def load_over_http(server: ServerProcess, stop: threading.Event) -> int:
 
 def load_over_grpc(server: ServerProcess, stop: threading.Event) -> int:
     """The same over gRPC."""
-    tensor = tritonclient.grpc.InferInput("x", [1, 1], "FP32")
-    tensor.set_data_from_numpy(np.array([[1]], np.float32))
+    tensor = grpc_input("x", 1)
     done = 0
     with tritonclient.grpc.InferenceServerClient(server.grpc_address) as client:
         while not stop.is_set():

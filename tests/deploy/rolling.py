@@ -1,0 +1,82 @@
+"""Replicas that are restarted one after the other, as a Deployment's rolling update does it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from tests.e2e.fixtures import MODEL_REPOSITORY
+from tests.e2e.graphs import identity, write_model
+from tests.e2e.process import ServerProcess, wait_until
+
+COUNT = 3
+FLAGS = ("--threads", "1")
+"""Three replicas share the machine."""
+IDENTITY, DIGITS, TEXT, PICTURES = "identity", "mnist", "shakespeare", "dcgan-mnist"
+
+
+def write_rolling_models(folder: Path) -> Path:
+    """A repository of one model of each task."""
+    write_model(folder, IDENTITY, identity("FP32"))
+    for name in (DIGITS, TEXT, PICTURES):
+        (folder / name).symlink_to(MODEL_REPOSITORY / name)
+    return folder
+
+
+class Replicas(list[ServerProcess]):
+    """Servers of one repository, each on ports that stay its own."""
+
+    def __init__(self, repository: Path, *flags: str) -> None:
+        """``flags``: of every one of them."""
+        super().__init__()
+        self._repository = repository
+        self._flags = (*FLAGS, *flags)
+        self.ended: list[int] = []
+        """Exit statuses."""
+
+    def start(self) -> None:
+        """One more, on free ports."""
+        self.append(ServerProcess(self._repository, *self._flags))
+
+    def restart(self, number: int) -> None:
+        """SIGTERM, wait for the end, start the next one on the same ports and wait until ready."""
+        old = self[number]
+        old.signal()
+        self.ended.append(old.wait_exit())
+        self.begin_again(number)
+
+    def begin_again(self, number: int) -> None:
+        """Start a server in the place of one that has ended, and wait until it is ready."""
+        old = self[number]
+        old.close()
+        ports = ("--http-port", str(old.http_port), "--grpc-port", str(old.grpc_port))
+        self[number] = ServerProcess(self._repository, *self._flags, *ports)
+        self[number].wait_ready()
+
+    def wait_served(self, number: int) -> None:
+        """Wait until the replica has answered over both protocols: the balancer has it back."""
+        replica = self[number]
+        for protocol in ("http", "grpc"):
+            wait_until(
+                partial(_has_answered, replica, protocol),
+                f"a request over {protocol} for the replica that has come back",
+            )
+
+
+def _has_answered(replica: ServerProcess, protocol: str) -> bool:
+    return replica.metric("quartet_requests_total", model=IDENTITY, protocol=protocol) > 0
+
+
+@contextmanager
+def started(repository: Path, *flags: str) -> Iterator[Replicas]:
+    """``COUNT`` ready replicas, ended with the block."""
+    replicas = Replicas(repository, *flags)
+    try:
+        for _ in range(COUNT):
+            replicas.start()
+        for replica in replicas:
+            replica.wait_ready()
+        yield replicas
+    finally:
+        for replica in replicas:
+            replica.close()
