@@ -1,5 +1,6 @@
 """The same numbers as values of the Helm chart."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ def helm_values(
     name, tag, digest = image_parts(options)
     values: dict[str, Any] = {
         "image": {"repository": name, "tag": tag, "digest": digest},
-        "settings": server_settings(measurements, sizing),
+        "settings": {k: _typed(v) for k, v in server_settings(measurements, sizing).items()},
         "resources": {
             "requests": {
                 "cpu": cpu(sizing.cpu_request_milli),
@@ -47,6 +48,14 @@ def helm_values(
         volume = {"enabled": True, "existingClaim": options.model_claim}
         values["models"] = {"persistentVolume": volume}
     return HEAD + yaml.safe_dump(values, sort_keys=False)
+
+
+def _typed(text: str) -> Any:
+    """A setting as the chart's schema wants it: numbers, booleans and lists as such."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _autoscaling(sizing: Sizing, options: KitOptions) -> dict[str, Any]:
