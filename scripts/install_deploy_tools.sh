@@ -13,7 +13,8 @@ system_packages() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends \
-    buildah podman runc containernetworking-plugins skopeo mmdebstrap iproute2 iptables haproxy nginx-light prometheus rclone \
+    buildah podman runc containernetworking-plugins skopeo mmdebstrap \
+    iproute2 iptables haproxy nginx-light prometheus rclone \
     >"$tools/apt.log" 2>&1 || { tail -n 20 "$tools/apt.log" >&2; return 1; }
 }
 

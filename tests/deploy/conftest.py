@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.image_fixtures import cpu_image, store
+from tests.deploy.image_fixtures import container_store, cpu_image
 
-__all__ = ["cpu_image", "store"]
+__all__ = ["container_store", "cpu_image"]
 
 HERE = Path(__file__).parent
 

@@ -8,16 +8,16 @@ IMAGE = "localhost/quartet:test"
 
 
 @pytest.fixture(scope="session")
-def store() -> Store:
+def container_store() -> Store:
     """Where images and containers of the tests are; skips where containers do not run."""
     return open_store()
 
 
 @pytest.fixture(scope="session")
-def cpu_image(store: Store) -> str:
+def cpu_image(container_store: Store) -> str:
     """The CPU image with its default arguments; its name."""
     build(
-        store,
+        container_store,
         Build(
             tag=IMAGE,
             arguments={"REVISION": "0123456789abcdef", "CREATED": "2026-01-02T03:04:05Z"},

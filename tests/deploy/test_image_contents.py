@@ -27,9 +27,9 @@ LIST_DISTRIBUTIONS = (
 
 
 @pytest.fixture(scope="module")
-def root(store: Store, cpu_image: str) -> Iterator[Path]:
+def root(container_store: Store, cpu_image: str) -> Iterator[Path]:
     """The file system of the image."""
-    with store.files(cpu_image) as folder:
+    with container_store.files(cpu_image) as folder:
         yield folder
 
 
@@ -44,8 +44,10 @@ def regular_files(root: Path) -> Iterator[Path]:
     return (path for path in root.rglob("*") if stat.S_ISREG(path.lstat().st_mode))
 
 
-def test_image_with_all_shipped_models_is_within_its_bound(store: Store, cpu_image: str) -> None:
-    assert store.inspect(cpu_image)["Size"] <= MAX_BYTES
+def test_image_with_all_shipped_models_is_within_its_bound(
+    container_store: Store, cpu_image: str
+) -> None:
+    assert container_store.inspect(cpu_image)["Size"] <= MAX_BYTES
 
 
 def test_image_has_every_shipped_model(root: Path) -> None:
@@ -53,8 +55,10 @@ def test_image_has_every_shipped_model(root: Path) -> None:
     assert len(SHIPPED) == 9
 
 
-def test_image_runs_as_a_user_without_privileges(store: Store, cpu_image: str, root: Path) -> None:
-    config = store.inspect(cpu_image)["Config"]
+def test_image_runs_as_a_user_without_privileges(
+    container_store: Store, cpu_image: str, root: Path
+) -> None:
+    config = container_store.inspect(cpu_image)["Config"]
     assert config["User"] == "65532:65532"
     assert config["Entrypoint"] == ["quartet"]
     assert config["Cmd"] == ["serve"]
@@ -63,8 +67,8 @@ def test_image_runs_as_a_user_without_privileges(store: Store, cpu_image: str, r
     assert re.search(r"^quartet:x:65532:65532:", (root / "etc/passwd").read_text(), re.MULTILINE)
 
 
-def test_image_says_what_it_is(store: Store, cpu_image: str) -> None:
-    labels = store.inspect(cpu_image)["Labels"]
+def test_image_says_what_it_is(container_store: Store, cpu_image: str) -> None:
+    labels = container_store.inspect(cpu_image)["Labels"]
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}title"] == "quartet"
     assert labels[f"{prefix}version"] == "0.1.0"
@@ -114,14 +118,16 @@ def test_image_has_every_python_source_compiled(root: Path) -> None:
 
 
 def test_bill_lists_exactly_the_python_distributions_that_are_installed(
-    store: Store, cpu_image: str, bill: dict[str, Any]
+    container_store: Store, cpu_image: str, bill: dict[str, Any]
 ) -> None:
     listed = sorted(
         [c["name"], c["version"]]
         for c in bill["components"]
         if c.get("purl", "").startswith("pkg:pypi/")
     )
-    with running(store, cpu_image, flags=("--entrypoint=sleep",), command=("60",)) as container:
+    with running(
+        container_store, cpu_image, flags=("--entrypoint=sleep",), command=("60",)
+    ) as container:
         answer = container.execute("python", "-c", LIST_DISTRIBUTIONS)
     assert listed == json.loads(answer.stdout)
     assert ["quartet", "0.1.0"] in listed
@@ -149,7 +155,9 @@ def test_bill_has_the_digests_of_the_models(root: Path, bill: dict[str, Any]) ->
     assert run["sha256"].items() <= digests.items()
 
 
-def test_every_library_of_the_image_finds_those_that_it_needs(store: Store, cpu_image: str) -> None:
+def test_every_library_of_the_image_finds_those_that_it_needs(
+    container_store: Store, cpu_image: str
+) -> None:
     """Imports every extension module: a library that pruning took too much of fails to load."""
     code = (
         "import pathlib, sys, sysconfig, ctypes\n"
@@ -162,7 +170,9 @@ def test_every_library_of_the_image_finds_those_that_it_needs(store: Store, cpu_
         "    except OSError as e: failed.append(str(e))\n"
         "print(len(files), *failed, sep='\\n'); sys.exit(bool(failed))"
     )
-    with running(store, cpu_image, flags=("--entrypoint=sleep",), command=("60",)) as container:
+    with running(
+        container_store, cpu_image, flags=("--entrypoint=sleep",), command=("60",)
+    ) as container:
         answer = container.execute("python", "-c", code)
     assert answer.returncode == 0, answer.stdout
     assert int(answer.stdout.split()[0]) > 50

@@ -43,9 +43,9 @@ def is_ready(container: Container) -> bool:
 
 
 @pytest.fixture(scope="module")
-def server(store: Store, cpu_image: str) -> Iterator[Container]:
+def server(container_store: Store, cpu_image: str) -> Iterator[Container]:
     """A container as the image is, ready."""
-    with running(store, cpu_image) as container:
+    with running(container_store, cpu_image) as container:
         wait_until(lambda: is_ready(container), "readiness", TIMEOUT_S)
         yield container
 
@@ -116,29 +116,33 @@ def test_server_in_the_image_answers_grpc(server: Container) -> None:
 
 
 def test_health_check_succeeds_when_the_server_is_ready(
-    server: Container, store: Store, cpu_image: str
+    server: Container, container_store: Store, cpu_image: str
 ) -> None:
-    assert store.inspect(cpu_image)["Healthcheck"]["Test"] == ["CMD", *HEALTHCHECK]
+    assert container_store.inspect(cpu_image)["Healthcheck"]["Test"] == ["CMD", *HEALTHCHECK]
     assert server.execute(*HEALTHCHECK).returncode == 0
 
 
-def test_health_check_fails_when_the_server_is_not_ready(store: Store, cpu_image: str) -> None:
+def test_health_check_fails_when_the_server_is_not_ready(
+    container_store: Store, cpu_image: str
+) -> None:
     flags = ('--env=QUARTET_REQUIRED_MODELS=["absent"]',)
-    with running(store, cpu_image, flags=flags) as container:
+    with running(container_store, cpu_image, flags=flags) as container:
         wait_until(lambda: get(container, "/v2/health/live") is not None, "liveness", TIMEOUT_S)
         assert container.execute(*HEALTHCHECK).returncode == 1
 
 
-def test_health_check_fails_when_nothing_listens(store: Store, cpu_image: str) -> None:
-    with running(store, cpu_image, flags=("--entrypoint=sleep",), command=("60",)) as container:
+def test_health_check_fails_when_nothing_listens(container_store: Store, cpu_image: str) -> None:
+    with running(
+        container_store, cpu_image, flags=("--entrypoint=sleep",), command=("60",)
+    ) as container:
         assert container.execute(*HEALTHCHECK).returncode == 1
 
 
 def test_sigterm_lets_a_request_in_flight_finish_and_exits_with_0(
-    store: Store, cpu_image: str, slow_models: Path
+    container_store: Store, cpu_image: str, slow_models: Path
 ) -> None:
     flags = (f"--volume={slow_models}:/models:ro",)
-    with running(store, cpu_image, flags=flags) as container:
+    with running(container_store, cpu_image, flags=flags) as container:
         wait_until(lambda: is_ready(container), "readiness", TIMEOUT_S)
         running_one, waiting_one = connect(container), connect(container)
         send_infer(running_one, "slow", slow_document(STEPS))

@@ -151,7 +151,7 @@ def _licence_names(found: Distribution) -> list[str]:
 
 def _field(found: Distribution, name: str) -> str:
     """The first value of a field of the metadata, or nothing."""
-    return (found.metadata.get_all(name) or [""])[0]
+    return str((found.metadata.get_all(name) or [""])[0])
 
 
 def _os_release(root: Path) -> dict[str, str]:
