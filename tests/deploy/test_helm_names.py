@@ -10,7 +10,9 @@ from tests.deploy.schemas import validate
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 LONGEST_RELEASE = "a" * 53
 """Helm takes no longer name."""
-TWO_POOLS: dict[str, dict[str, dict[str, str]]] = {"pools": {"vision-of-the-far-places": {}, "vision-of-the-far-plazas": {}}}
+TWO_POOLS: dict[str, dict[str, dict[str, str]]] = {
+    "pools": {"vision-of-the-far-places": {}, "vision-of-the-far-plazas": {}}
+}
 
 
 def deployments(**arguments: object) -> list[str]:

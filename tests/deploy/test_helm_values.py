@@ -1,6 +1,8 @@
 """The chart refuses values that cannot work, naming the value."""
 
+import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -207,6 +209,32 @@ def test_values_file_lists_every_value_of_the_schema() -> None:
         if not path.startswith(("settings.", "global")) and not path.endswith(probes)
     ]
     assert left == []
+
+
+NATIVE = {"resources", "strategy", "podSecurityContext", "securityContext"}
+"""Values with the fields of Kubernetes' own objects, which are explained there."""
+
+
+def unexplained(lines: list[str]) -> Iterator[str]:
+    """Keys of the first three levels without a comment right above them."""
+    native = ""
+    for above, line in itertools.pairwise(["", *lines]):
+        found = re.match(r"( *)([A-Za-z]\w*):", line)
+        if not found or len(found[1]) > 4:
+            continue
+        if native and len(found[1]) > len(native) - len(native.lstrip()):
+            continue
+        native = line if found[2] in NATIVE else ""
+        if not above.lstrip().startswith("#"):
+            yield line.strip()
+
+
+def test_every_value_is_explained() -> None:
+    assert list(unexplained((CHART / "values.yaml").read_text().splitlines())) == []
+
+
+def test_unexplained_value_is_found() -> None:
+    assert list(unexplained(["# -- One.", "a: 1", "b: 2"])) == ["b: 2"]
 
 
 def test_large_number_is_written_in_full() -> None:
