@@ -120,7 +120,6 @@ def _alert(objective: Objective, rate: BurnRate) -> Alert:
     latency = isinstance(objective, LatencyObjective)
     chosen = f'{{objective="{objective.name}"}}'
     limit = f"{rate.factor:g} * {objective.budget:g}"
-    fails = _slow_words(objective) if isinstance(objective, LatencyObjective) else "fail"
     return Alert(
         name="QuartetLatencyBudgetBurns" if latency else "QuartetErrorBudgetBurns",
         expr=(
@@ -132,13 +131,13 @@ def _alert(objective: Objective, rate: BurnRate) -> Alert:
         severity=rate.severity,
         runbook="latency-budget-burns" if latency else "error-budget-burns",
         summary=(
-            f"{{{{ $labels.job }}}} spends its {objective.name} budget"
-            f" {rate.factor:g} times too fast"
+            f"{{{{ $labels.job }}}} spends its {objective.name} budget too fast"
+            f" (burn rate above {rate.factor:g})"
         ),
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of the requests of the last {rate.long}"
-            f" {fails}; the objective allows {objective.budget * 100:g}%. At this rate the budget"
-            f" of 30 days lasts {30 / rate.factor:.3g} days or less."
+            f"{{{{ $value | humanizePercentage }}}} of the {_bad_words(objective, rate.long)}; the"
+            f" objective allows {objective.budget * 100:g}%. Spent like this, the budget of 30 days"
+            f" lasts {30 / rate.factor:.2g} days at most."
         ),
         labels={
             "objective": objective.name,
@@ -148,6 +147,10 @@ def _alert(objective: Objective, rate: BurnRate) -> Alert:
     )
 
 
-def _slow_words(objective: LatencyObjective) -> str:
-    what = "first symbols" if "first_symbol" in objective.metric else "answers"
-    return f"took longer than {objective.threshold_s:g} s ({what})"
+def _bad_words(objective: Objective, window: str) -> str:
+    if not isinstance(objective, LatencyObjective):
+        return f"requests of the last {window} failed"
+    limit = f"{objective.threshold_s:g} s"
+    if objective.metric == "quartet_generation_first_symbol_seconds":
+        return f"texts of the last {window} had no symbol within {limit}"
+    return f"answers of the last {window} took longer than {limit}"

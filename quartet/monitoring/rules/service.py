@@ -8,25 +8,26 @@ def service_group(thresholds: Thresholds) -> Group:
     """Is anybody there to answer?"""
     up = f'up{{job="{thresholds.job}"}}'
     minimum = thresholds.min_ready_replicas
-    present = (_absent(up), _replica_missing(up, minimum)) if minimum else ()
+    present = (_absent(up, thresholds.job), _replica_missing(up, minimum)) if minimum else ()
     return Group(
         "quartet.service",
         (*present, _target_down(up), _not_ready(), _model_not_ready(), _restarts(thresholds)),
     )
 
 
-def _absent(up: str) -> Alert:
+def _absent(up: str, job: str) -> Alert:
     return Alert(
         name="QuartetAbsent",
         expr=f"absent({up} == 1)",
         wait="2m",
         severity="critical",
         runbook="replica-missing",
-        summary="no server of the job {{ $labels.job }} can be reached",
+        summary=f"no server of the job {job} can be reached",
         description=(
             "Prometheus has scraped no server for 2 minutes: all are gone, their metrics port"
             " cannot be reached, or the scrape configuration does not find them."
         ),
+        labels={"job": job},  # absent() of a comparison has no labels of its own
     )
 
 
@@ -40,10 +41,10 @@ def _replica_missing(up: str, minimum: int) -> Alert:
         wait="5m",
         severity="critical",
         runbook="replica-missing",
-        summary="{{ $labels.job }} has {{ $value }} ready replicas",
+        summary=f"{{{{ $labels.job }}}} has {{{{ $value }}}} ready replicas instead of {minimum}",
         description=(
-            f"Fewer than {minimum} replicas have been ready for 5 minutes. Replicas that start"
-            " are not ready until their models are loaded."
+            "For 5 minutes there have been too few replicas that take requests. One that starts is"
+            " not ready until its models are loaded."
         ),
     )
 
