@@ -9,7 +9,7 @@
 {{- with .values -}}
 - name: tmp
   emptyDir:
-    sizeLimit: {{ .tmpSizeLimit }}
+    sizeLimit: {{ include "quartet.text" .tmpSizeLimit }}
 {{- if .models.persistentVolume.enabled }}
 - name: models
   persistentVolumeClaim:
@@ -18,7 +18,7 @@
 {{- else if .models.objectStore.enabled }}
 - name: models
   emptyDir:
-    sizeLimit: {{ .models.objectStore.sizeLimit }}
+    sizeLimit: {{ include "quartet.text" .models.objectStore.sizeLimit }}
 {{- end }}
 {{- with .extraVolumes }}
 {{ toYaml . }}
@@ -62,12 +62,14 @@ initContainers:
 - name: models
   image: {{ .models.objectStore.image }}
   imagePullPolicy: {{ .image.pullPolicy }}
-  # Sums are compared, and only what differs is copied when the container is run again. A bucket that
-  # is missing or a store that does not answer is an error, after which the kubelet starts it again.
+  # A bucket that is missing, a store that does not answer and a prefix without objects are errors,
+  # after which the kubelet runs this again; a server without models would be ready and know none.
+  # Everything is copied each time, else a repeated copy would count as one of nothing.
   args:
     - copy
     - --config=
-    - --checksum
+    - --error-on-no-transfer
+    - --ignore-times
     - --fast-list
     - --transfers=8
     - --retries=5
@@ -100,6 +102,6 @@ initContainers:
 {{- define "quartet.storeSettings" -}}
 MODELS_PATH: {{ .path | quote }}
 {{- range $name, $value := .remote }}
-RCLONE_CONFIG_STORE_{{ $name }}: {{ include "quartet.envText" $value | quote }}
+RCLONE_CONFIG_STORE_{{ $name }}: {{ include "quartet.text" $value | quote }}
 {{- end }}
 {{- end -}}
