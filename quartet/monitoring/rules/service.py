@@ -8,11 +8,18 @@ def service_group(thresholds: Thresholds) -> Group:
     """Is anybody there to answer?"""
     up = f'up{{job="{thresholds.job}"}}'
     minimum = thresholds.min_ready_replicas
-    present = (_absent(up, thresholds.job), _replica_missing(up, minimum)) if minimum else ()
-    return Group(
-        "quartet.service",
-        (*present, _target_down(up), _not_ready(), _model_not_ready(), _restarts(thresholds)),
+    rules: tuple[Alert, ...] = (
+        _no_replica_ready(up),
+        _target_down(up),
+        _not_ready(),
+        _model_not_ready(),
+        _restarts(thresholds.restarts),
     )
+    if minimum > 0:
+        rules = (_absent(up, thresholds.job), *rules)
+    if minimum > 1:
+        rules = (*rules, _replica_missing(up, minimum))
+    return Group("quartet.service", rules)
 
 
 def _absent(up: str, job: str) -> Alert:
@@ -31,20 +38,38 @@ def _absent(up: str, job: str) -> Alert:
     )
 
 
+def _ready_replicas(up: str) -> str:
+    """Ready replicas of each service, 0 where none of its targets can be scraped."""
+    ready = "sum by (namespace, job) (quartet_ready)"
+    return f"({ready} or sum by (namespace, job) (0 * {up}))"
+
+
+def _no_replica_ready(up: str) -> Alert:
+    return Alert(
+        name="QuartetNoReplicaReady",
+        expr=f"{_ready_replicas(up)} == 0",
+        wait="2m",
+        severity="critical",
+        runbook="replica-missing",
+        summary="{{ $labels.job }} has no ready replica",
+        description=(
+            "For 2 minutes nobody has taken requests. Replicas that start are not ready until"
+            " their models are loaded."
+        ),
+    )
+
+
 def _replica_missing(up: str, minimum: int) -> Alert:
     return Alert(
         name="QuartetReplicaMissing",
-        expr=(
-            "(sum by (namespace, job) (quartet_ready)"
-            f" or sum by (namespace, job) (0 * {up})) < {minimum}"
-        ),
+        expr=f"{_ready_replicas(up)} < {minimum}",
         wait="5m",
-        severity="critical",
+        severity="warning",
         runbook="replica-missing",
         summary=f"{{{{ $labels.job }}}} has {{{{ $value }}}} ready replicas instead of {minimum}",
         description=(
-            "For 5 minutes there have been too few replicas that take requests. One that starts is"
-            " not ready until its models are loaded."
+            "For 5 minutes there have been fewer replicas that take requests than there should be"
+            " at least: one is not scheduled, does not start, or is not ready."
         ),
     )
 
@@ -98,12 +123,12 @@ def _model_not_ready() -> Alert:
     )
 
 
-def _restarts(thresholds: Thresholds) -> Alert:
+def _restarts(times: int) -> Alert:
     return Alert(
         name="QuartetRestarts",
         expr=(
             "changes(process_start_time_seconds[1h])"
-            f" >= {thresholds.restarts} and on (job, instance) last_over_time(quartet_ready[1h])"
+            f" >= {times} and on (job, instance) last_over_time(quartet_ready[1h])"
         ),
         severity="warning",
         runbook="replica-missing",

@@ -32,7 +32,7 @@ class Objective:
     name: str = "availability"
     """Value of the label ``objective``."""
     target: float = 0.999
-    """Share of good requests, in (0, 1). Below 0.93 the fastest burn rate, 14.4, cannot be reached."""
+    """Share of good requests, in (0, 1). Below 0.93 a burn rate of 14.4 cannot be reached."""
     min_bad_requests: int = 10
     """Bad requests in the long window below which no alert is raised: with little traffic, one
     is a large share."""
@@ -93,7 +93,8 @@ class Thresholds:
     job: str = "quartet"
     """Prometheus' job of the servers; only the alerts on ``up`` need it."""
     min_ready_replicas: int = 1
-    """Fewer ready replicas than this raise an alert; 0 for deployments that scale to zero."""
+    """Fewer ready replicas than this raise an alert; 0 for services that scale to zero, where no
+    replica at all is in order."""
     queue_rows: int = QUEUE_TARGET_ROWS
     """Waiting rows of one model in one replica, and their growth in 15 minutes."""
     queue_fill: float = 0.8
