@@ -10,6 +10,7 @@ import pytest
 
 from tests.deploy.helm_charts import CHART, helm, objects, refusal, render, texts
 from tests.deploy.helm_settings import SCHEMA, settings_schema
+from tests.deploy.schemas import validate
 
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown value": ({"replicas": 3}, "'replicas'"),
@@ -237,6 +238,19 @@ def test_unexplained_value_is_found() -> None:
     assert list(unexplained(["# -- One.", "a: 1", "b: 2"])) == ["b: 2"]
 
 
-def test_large_number_is_written_in_full() -> None:
-    rendered = texts({"settings": {"QUARTET_MAX_BODY_BYTES": 100_000_000}})
-    assert 'QUARTET_MAX_BODY_BYTES: "100000000"' in rendered["quartet/templates/configmap.yaml"]
+def test_large_numbers_are_written_in_full() -> None:
+    """Helm holds numbers as floating point, whose own form Kubernetes takes for no integer."""
+    values = {
+        "settings": {"QUARTET_MAX_BODY_BYTES": 100_000_000},
+        "podSecurityContext": {"runAsUser": 1_000_660_000},
+        "securityContext": {"runAsUser": 1_000_660_000},
+        "tmpSizeLimit": 2_000_000_000,
+        "resources": {"limits": {"memory": 4_000_000_000}},
+        "serviceMonitor": {"enabled": True, "sampleLimit": 5_000_000},
+        "models": {"persistentVolume": {"enabled": True, "size": 20_000_000_000}},
+        "tolerations": [{"operator": "Exists", "tolerationSeconds": 1_000_000}],
+    }
+    rendered = "".join(texts(values).values())
+    assert 'QUARTET_MAX_BODY_BYTES: "100000000"' in rendered
+    assert re.findall(r"[0-9]e[+][0-9]+", rendered) == []
+    assert validate(render(values)) == []

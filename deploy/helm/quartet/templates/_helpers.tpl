@@ -62,8 +62,8 @@ app.kubernetes.io/component: server
 {{- end -}}
 {{- end -}}
 
-{{/* A number, boolean, list or text as the text of an environment variable. Helm holds numbers as
-floating point, whose own form of a million is 1e+06; JSON's is 1000000. */}}
-{{- define "quartet.envText" -}}
+{{/* A number, boolean, list or text as text. Helm holds numbers as floating point, whose own form of a
+million is 1e+06; JSON's is 1000000. */}}
+{{- define "quartet.text" -}}
 {{- if kindIs "string" . -}}{{- . -}}{{- else -}}{{- toJson . -}}{{- end -}}
 {{- end -}}

@@ -40,7 +40,7 @@ release's. Every template that makes an object a pool ranges over this list.
 {{- $values := .values -}}
 {{- $settings := dict -}}
 {{- range $name, $value := $values.settings -}}
-{{- $_ := set $settings $name (include "quartet.envText" $value) -}}
+{{- $_ := set $settings $name (include "quartet.text" $value) -}}
 {{- end -}}
 {{- $_ := set $settings "QUARTET_MODEL_REPOSITORY" $values.models.path -}}
 {{- $_ := set $settings "QUARTET_HTTP_PORT" "8000" -}}
@@ -52,8 +52,8 @@ release's. Every template that makes an object a pool ranges over this list.
 {{- with $values.models.required -}}
 {{- $_ := set $settings "QUARTET_REQUIRED_MODELS" (toJson .) -}}
 {{- end -}}
-{{- $_ := set $settings "QUARTET_DRAIN_DELAY_S" (include "quartet.envText" $values.drain.delaySeconds) -}}
-{{- $_ := set $settings "QUARTET_DRAIN_TIMEOUT_S" (include "quartet.envText" $values.drain.timeoutSeconds) -}}
+{{- $_ := set $settings "QUARTET_DRAIN_DELAY_S" (include "quartet.text" $values.drain.delaySeconds) -}}
+{{- $_ := set $settings "QUARTET_DRAIN_TIMEOUT_S" (include "quartet.text" $values.drain.timeoutSeconds) -}}
 {{- $_ := set $settings "QUARTET_DEVICE" (ternary "cuda" "cpu" $values.gpu.enabled) -}}
 {{- $settings | toYaml -}}
 {{- end -}}
