@@ -18,18 +18,25 @@ system_packages() {
     >"$tools/apt.log" 2>&1 || { tail -n 20 "$tools/apt.log" >&2; return 1; }
 }
 
-# Debian 12's own kubectl knows no `patches`; Debian 13's runs on Debian 12.
-newer_kubectl() {
+# Debian 12's own kubectl knows no `patches`, and its docker-compose is of the first generation;
+# Debian 13's programs run on Debian 12.
+newer_programs() {
   local source lists="$tools/apt" host
-  if kubectl kustomize --help >/dev/null 2>&1; then return; fi
-  host="$(find /etc/apt -name '*.list' -o -name '*.sources' | xargs grep -hoE 'https?://[^ ]+/debian/?( |$)' | head -n 1)"
   mkdir -p "$lists/lists/partial" "$lists/root" "$tools/bin"
+  host="$(find /etc/apt -name '*.list' -o -name '*.sources' | xargs grep -hoE 'https?://[^ ]+/debian/?( |$)' | head -n 1)"
   source="$lists/trixie.list"
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $host trixie main" >"$source"
-  local options=(-o "Dir::Etc::sourcelist=$source" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$lists/lists")
-  apt-get "${options[@]}" update -qq
-  (cd "$lists" && apt-get "${options[@]}" download -qq kubectl/trixie && dpkg -x kubectl_*.deb root)
-  cp "$lists/root/usr/bin/kubectl" "$tools/bin/kubectl"
+  apt_options=(-o "Dir::Etc::sourcelist=$source" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$lists/lists")
+  kubectl kustomize --help >/dev/null 2>&1 || newer_program kubectl usr/bin/kubectl
+  [ -x "$tools/bin/docker-compose" ] ||
+    newer_program docker-compose usr/libexec/docker/cli-plugins/docker-compose
+}
+
+newer_program() {
+  local package="$1" path="$2"
+  apt-get "${apt_options[@]}" update -qq
+  (cd "$tools/apt" && apt-get "${apt_options[@]}" download -qq "$package/trixie" && dpkg -x "$package"_*.deb root)
+  cp "$tools/apt/root/$path" "$tools/bin/"
 }
 
 python_packages() {
@@ -58,7 +65,7 @@ node_packages() {
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   system_packages
-  newer_kubectl
+  newer_programs
 else
   echo "not root on Debian: system packages are left as they are" >&2
 fi
