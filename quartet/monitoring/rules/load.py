@@ -96,7 +96,7 @@ def _engine_saturated(fraction: float) -> Alert:
         expr=f"avg by (namespace, job) (avg_over_time(quartet_utilization[5m])) > {fraction:g}",
         wait="15m",
         severity="warning",
-        runbook="capacity-planning",
+        runbook="queue-grows",
         summary="the engines of {{ $labels.job }} are busy all the time",
         description=(
             "The replicas' engines have been {{ $value | humanizePercentage }} busy on average for"
@@ -111,7 +111,7 @@ def _loop_saturated(fraction: float) -> Alert:
         expr=f"avg_over_time(quartet_loop_utilization[5m]) > {fraction:g}",
         wait="10m",
         severity="warning",
-        runbook="capacity-planning",
+        runbook="queue-grows",
         summary="the event loop of {{ $labels.instance }} is busy all the time",
         description=(
             "The thread that reads and writes all requests has been {{ $value | humanizePercentage"

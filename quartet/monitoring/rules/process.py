@@ -64,7 +64,7 @@ def _file_descriptors(fraction: float) -> Alert:
         ),
         wait="10m",
         severity="warning",
-        runbook="capacity-planning",
+        runbook="memory-grows",
         summary="{{ $labels.instance }} of {{ $labels.job }} runs out of file descriptors",
         description=(
             "{{ $value | humanizePercentage }} of its file descriptors are open; without one, no"
