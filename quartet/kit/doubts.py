@@ -2,16 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from quartet.kit.measurements import LoadFigures, Measurements, ModelFigures
+from quartet.kit.measurements import Measurements, ModelFigures, SteadyFigures
 from quartet.kit.model_sizing import ModelSizing
 from quartet.kit.quantities import milliseconds
 
 BUSY_CLIENT = 0.8
 """Share of a thread above which it is the load generator that limits."""
-LATE_CLIENT = 0.25
-"""Lateness of the load generator over the p99 that it measured."""
-KEPT_UP = 0.9
-"""Answered over offered requests."""
 OTHERS_CPU = 0.1
 """Share of the machine's CPUs that others may use unnoticed."""
 FEW = 100
@@ -50,7 +46,7 @@ def _of_model(model: ModelFigures, sizing: ModelSizing) -> Iterator[str]:
         )
     if best is model.curve[-1] and best.rejected == 0:
         yield f"the rate still rose with {best.clients} clients: capacity is more."
-    if steady.client_lateness_p99_s > LATE_CLIENT * steady.p99_s:
+    if steady.client_was_late:
         yield (
             f"the load generator sent up to {milliseconds(steady.client_lateness_p99_s)} ms late "
             f"(p99): the p99 of {milliseconds(steady.p99_s)} ms is partly its own."
@@ -63,10 +59,10 @@ def _of_model(model: ModelFigures, sizing: ModelSizing) -> Iterator[str]:
         )
 
 
-def _of_steady(steady: LoadFigures) -> Iterator[str]:
+def _of_steady(steady: SteadyFigures) -> Iterator[str]:
     if steady.rejected:
         yield f"{steady.rejected} requests were refused at 70 % of capacity."
-    if steady.requests_per_second < KEPT_UP * (steady.offered_rps or 0.0):
+    if not steady.kept_up:
         yield (
             f"of {steady.offered_rps:.4g} requests a second {steady.requests_per_second:.4g} were "
             "answered: the server did not keep up with 70 % of what it had done before."

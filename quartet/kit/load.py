@@ -54,7 +54,9 @@ class Tally:
     """What one load did."""
 
     latencies_s: tuple[float, ...]
-    """Of each answer in the window with a status of 2xx, seconds."""
+    """With a status of 2xx, seconds; open loop: of the requests that were due in the window."""
+    answered: int
+    """Requests answered within the window, whenever they were due."""
     rejected: int
     """Answers of status 429 in the window."""
     window_s: float
@@ -69,7 +71,7 @@ class Tally:
     @property
     def requests_per_second(self) -> float:
         """Answered in the window."""
-        return len(self.latencies_s) / self.window_s
+        return self.answered / self.window_s
 
 
 def quantile(values: Sequence[float], q: float) -> float:
@@ -94,7 +96,9 @@ class _Run:
     end_s: float | None = None
     in_window: int = 0
     answers: list[tuple[float, float, int]] = field(default_factory=list)
-    """When (answered, or due), latency in seconds, status."""
+    """When it counts (answered, or due), latency in seconds, status."""
+    answered_s: list[float] = field(default_factory=list)
+    """When each came."""
     lateness_s: list[float] = field(default_factory=list)
     cpu_s: float | None = None
     client_cpu: float = 0.0
@@ -109,15 +113,23 @@ class _Run:
         elapsed_s = now_s - self.begin_s
         if self.cpu_s is None or not self.window.over(elapsed_s, self.in_window):
             return True
-        self.end_s = now_s
-        self.client_cpu = (time.thread_time() - self.cpu_s) / elapsed_s
+        self.finish()
         return False
+
+    def finish(self) -> None:
+        """End the window, if it has begun."""
+        now_s = time.perf_counter()
+        if self.cpu_s is not None and self.end_s is None and now_s > self.begin_s:
+            self.end_s = now_s
+            self.client_cpu = (time.thread_time() - self.cpu_s) / (now_s - self.begin_s)
 
     def record(self, answer: Answer, when_s: float, latency_s: float) -> None:
         """Keep an answer. Raises KitError if it is an error other than 429."""
         if answer.status != REJECTED and not 200 <= answer.status < 300:
             raise KitError(f"the server refused a request: {answer.error}")
         self.answers.append((when_s, latency_s, answer.status))
+        if answer.status != REJECTED:
+            self.answered_s.append(time.perf_counter())
         self.in_window += self.cpu_s is not None and when_s >= self.begin_s
 
     def tally(self) -> Tally:
@@ -125,6 +137,7 @@ class _Run:
         assert self.end_s is not None
         inside = [a for a in self.answers if self.begin_s <= a[0] <= self.end_s]
         return Tally(
+            answered=sum(self.begin_s <= at_s <= self.end_s for at_s in self.answered_s),
             latencies_s=tuple(latency for _, latency, status in inside if status != REJECTED),
             rejected=sum(status == REJECTED for *_, status in inside),
             window_s=self.end_s - self.begin_s,
@@ -200,6 +213,9 @@ async def run_open_loop(
                     await asyncio.sleep(wait_s)
                 tasks.create_task(one(requests[turn % len(requests)], due_s))
                 turn += 1
+                if turn - len(run.answers) > MAX_CONNECTIONS:
+                    # It does not keep up: more would say so no more clearly, and take long to end.
+                    run.finish()
 
     try:
         await _all([arrive()])

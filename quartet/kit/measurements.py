@@ -11,6 +11,11 @@ from quartet.kit.errors import KitError
 
 FORMAT = 1
 
+KEPT_UP = 0.9
+"""Answered over offered requests."""
+LATE_CLIENT = 0.25
+"""Lateness of the load generator over the p99 that it measured."""
+
 Kind = Literal["tensors", "captions", "text", "pictures"]
 """How a model is asked: protocol v2's infer, or the endpoint of its task."""
 
@@ -53,6 +58,16 @@ class SteadyFigures(LoadFigures):
     """Rows that wait, on average."""
     first_symbol_p99_s: float | None = None
     """Of writers of text: bound of the server's histogram that 99 % of first symbols kept."""
+
+    @property
+    def kept_up(self) -> bool:
+        """Whether the server answered as fast as requests came."""
+        return self.requests_per_second >= KEPT_UP * (self.offered_rps or 0.0)
+
+    @property
+    def client_was_late(self) -> bool:
+        """Whether latency is to a part the load generator's own."""
+        return self.client_lateness_p99_s > LATE_CLIENT * self.p99_s
 
 
 class ModelFigures(Config):

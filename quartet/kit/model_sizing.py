@@ -58,7 +58,7 @@ def size_model(model: ModelFigures, measurements: Measurements, options: KitOpti
     load = load_for(model.unloaded.p99_s, model.steady.p99_s, steady_load, objective_s)
     part = load / steady_load
     queue_time_s = max(0.0, objective_s - model.unloaded.p99_s) * QUEUE_SHARE
-    alert_s = alert_bound(model, measurements.latency_bounds_s, objective_s, options.latency_factor)
+    alert_s = alert_bound(model, measurements.latency_bounds_s, objective_s, options)
     return ModelSizing(
         name=model.name,
         kind=model.kind,
@@ -83,15 +83,17 @@ def latency_objective(
 ) -> float:
     """The stated one, or the p99 at the steady load times a factor, up to a bound if there is one.
 
-    Bounds are those of the server's histogram: between two of them Prometheus cannot tell.
+    Bounds are those of the server's histogram: between two of them Prometheus cannot tell. It is
+    never longer than the wait that clients have use for.
     """
     if model.name in options.latency_objective_ms:
         return options.latency_objective_ms[model.name] / 1000
-    return _bound_above(model.steady.p99_s * options.latency_factor, bounds_s)
+    seconds = min(model.steady.p99_s * options.latency_factor, options.queue_timeout_s)
+    return _bound_above(seconds, bounds_s)
 
 
 def alert_bound(
-    model: ModelFigures, bounds_s: tuple[float, ...], objective_s: float, factor: float
+    model: ModelFigures, bounds_s: tuple[float, ...], objective_s: float, options: KitOptions
 ) -> float | None:
     """What alerts compare with.
 
@@ -101,7 +103,8 @@ def alert_bound(
     if model.kind == "tensors":
         seconds = objective_s
     elif model.steady.first_symbol_p99_s is not None:
-        seconds = model.steady.first_symbol_p99_s * factor
+        seconds = model.steady.first_symbol_p99_s * options.latency_factor
+        seconds = min(seconds, options.queue_timeout_s)
     else:
         return None
     bound = _bound_above(seconds, bounds_s)

@@ -80,7 +80,8 @@ class KitOptions(Config):
     availability: float = Field(default=0.999, gt=0, lt=1)
     """Objective for the share of requests that do not fail."""
     queue_timeout_s: float = Field(default=5.0, gt=0)
-    """Longest wait in a queue that a client still has use for; more is refused with 429."""
+    """Longest wait that a client still has use for; longer queues refuse with 429,
+    and no objective is longer unless it is stated."""
 
     scaler: Literal["hpa", "keda"] = "hpa"
     """hpa: HorizontalPodAutoscaler on pod metrics (prometheus-adapter); keda: ScaledObject."""

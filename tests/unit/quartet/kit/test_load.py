@@ -55,6 +55,18 @@ async def test_open_loop_sends_no_more_than_its_rate() -> None:
     assert len(tally.lateness_s) == tally.sent
 
 
+async def test_open_loop_ends_early_when_the_server_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("quartet.kit.load.MAX_CONNECTIONS", 5)
+    with serving(Fake({})) as fake:
+        requests = [request_bytes(fake.address, "POST", "/x", b"x")]
+        # No server answers a million requests a second.
+        window = Window(warm_s=0.0, seconds=60.0)
+        tally = await run_open_loop(fake.address, requests, 1e6, window)
+    assert tally.window_s < 60
+
+
 async def test_load_counts_requests_that_are_refused_for_overload() -> None:
     with serving(Fake({}, status=429)) as fake:
         requests = [request_bytes(fake.address, "POST", "/x", b"x")]

@@ -12,7 +12,9 @@ from tests.unit.quartet.kit.figures import options
 
 @pytest.fixture(autouse=True)
 def _few_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quartet.kit.measure.CLIENTS", (1, 4))
+    monkeypatch.setattr("quartet.kit.model_load.CLIENTS", (1, 4))
+    # The tiny server shares this process, and is not kept up with.
+    monkeypatch.setattr("quartet.kit.model_load.TRIES", 1)
 
 
 @pytest.fixture

@@ -57,6 +57,12 @@ def test_stated_objective_holds_and_alerts_take_the_bound_above_it() -> None:
     assert (sized.objective_s, sized.alert_s) == (0.06, 0.1)
 
 
+def test_objective_is_no_longer_than_clients_wait() -> None:
+    slow = model(kind="text", steady_p99_s=20.0, first_symbol_p99_s=10.0)
+    sized = size_model(slow, measurements(), options(queue_timeout_s=4.0))
+    assert (sized.objective_s, sized.alert_s) == (5.0, 5.0)
+
+
 def test_objective_beyond_all_bounds_raises_no_alert() -> None:
     given = options(latency_objective_ms={"m": 90_000.0})
     assert size_model(model(), measurements(), given).alert_s is None
