@@ -160,6 +160,15 @@ def test_test_pod_is_restricted_and_needs_no_token() -> None:
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
 
 
+def test_test_pod_is_let_in_where_only_some_clients_are() -> None:
+    clients = [{"namespaceSelector": {"matchLabels": {"team": "a"}}}]
+    found = objects(render({"networkPolicy": {"clients": clients}}))
+    admitted = found["NetworkPolicy/quartet"]["spec"]["ingress"][0]["from"]
+    assert admitted[0] == clients[0]
+    labels = found["Pod/quartet-test"]["metadata"]["labels"]
+    assert admitted[1]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
 def test_service_selects_no_test_pod() -> None:
     found = objects(render())
     labels = found["Pod/quartet-test"]["metadata"]["labels"]

@@ -85,19 +85,24 @@ Prefixes of paths that lead to a pool, as a JSON list. Prefixes end at a `/`, so
       port: {{ .port }}
 {{- end -}}
 
-{{/* Rules of the GRPCRoute. A gateway cannot read which model a message names, so clients say it in
-the metadatum `quartet-model`. */}}
+{{/* Rules of the GRPCRoute. Typed calls go by their names. Which model a message of the inference
+protocol names, a gateway cannot read, so clients say it in the metadatum `quartet-model`. It stands
+beside the service, since a match by service alone would win over one by header alone. */}}
 {{- define "quartet.grpcRules" -}}
 {{- $root := . -}}
 {{- $rest := list -}}
-{{- range list "inference.GRPCInferenceService" "grpc.health.v1.Health" "grpc.reflection.v1alpha.ServerReflection" -}}
+{{- range list "inference.GRPCInferenceService" "quartet.v1.Quartet" "grpc.health.v1.Health" "grpc.reflection.v1alpha.ServerReflection" -}}
 {{- $rest = append $rest (dict "method" (dict "type" "Exact" "service" .)) -}}
 {{- end -}}
 {{- range $pool := include "quartet.pools" . | fromJsonArray -}}
 {{- $rule := dict "name" (include "quartet.objectName" (dict "pool" . "suffix" "grpc")) "port" $root.Values.service.grpc.port -}}
 {{- $matches := list -}}
+{{- range .values.routing.calls -}}
+{{- $matches = append $matches (dict "method" (dict "type" "Exact" "service" "quartet.v1.Quartet" "method" .)) -}}
+{{- end -}}
 {{- range include "quartet.routedModels" $pool | fromJsonArray -}}
-{{- $matches = append $matches (dict "headers" (list (dict "name" "quartet-model" "value" .))) -}}
+{{- $method := dict "type" "Exact" "service" "inference.GRPCInferenceService" -}}
+{{- $matches = append $matches (dict "method" $method "headers" (list (dict "name" "quartet-model" "value" .))) -}}
 {{- end -}}
 {{- range chunk 8 $matches }}
 {{ include "quartet.grpcRule" (set $rule "matches" .) }}

@@ -54,6 +54,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: server
 {{- end -}}
 
+{{/* Labels that find the pods of `helm test`. */}}
+{{- define "quartet.testLabels" -}}
+{{- set (include "quartet.selectorLabels" . | fromYaml) "app.kubernetes.io/component" "test" | toYaml -}}
+{{- end -}}
+
 {{- define "quartet.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- .Values.serviceAccount.name | default (include "quartet.fullname" .) -}}

@@ -43,9 +43,15 @@ spec:
   terminationGracePeriodSeconds: {{ include "quartet.gracePeriodSeconds" . }}
   securityContext:
     {{- toYaml .podSecurityContext | nindent 4 }}
-  {{- include "quartet.placement" . | nindent 2 }}
-  {{- include "quartet.topologySpread" $pool | nindent 2 }}
-  {{- include "quartet.initContainers" $pool | nindent 2 }}
+  {{- with include "quartet.placement" . | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- with include "quartet.topologySpread" $pool | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- with include "quartet.initContainers" $pool | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   containers:
     - name: quartet
       {{- include "quartet.container" (dict "root" $root "pool" $pool) | nindent 6 }}
