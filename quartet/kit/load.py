@@ -21,7 +21,11 @@ from quartet.kit.errors import KitError
 REJECTED = 429
 LIMIT_S = 10.0
 """Longest window of a server that hardly answers, unless it was asked for."""
-MAX_CONNECTIONS = 1024
+BEHIND_S = 2.0
+"""Open loop: arrivals of so many seconds without an answer end it."""
+LEAST_PART = 0.25
+"""Of a window that ends so."""
+MAX_CONNECTIONS = 512
 """Open at once in an open loop; beyond it requests wait in the client, and the wait counts."""
 
 
@@ -100,6 +104,8 @@ class _Run:
     answered_s: list[float] = field(default_factory=list)
     """When each came."""
     lateness_s: list[float] = field(default_factory=list)
+    behind: bool = False
+    """The server does not keep up: more would say so no more clearly, and take long to end."""
     cpu_s: float | None = None
     client_cpu: float = 0.0
 
@@ -111,17 +117,13 @@ class _Run:
         if now_s >= self.begin_s and self.cpu_s is None:
             self.begin_s, self.cpu_s = now_s, time.thread_time()
         elapsed_s = now_s - self.begin_s
-        if self.cpu_s is None or not self.window.over(elapsed_s, self.in_window):
+        over = self.window.over(elapsed_s, self.in_window)
+        over |= self.behind and elapsed_s >= self.window.seconds * LEAST_PART
+        if self.cpu_s is None or not over:
             return True
-        self.finish()
+        self.end_s = now_s
+        self.client_cpu = (time.thread_time() - self.cpu_s) / elapsed_s
         return False
-
-    def finish(self) -> None:
-        """End the window, if it has begun."""
-        now_s = time.perf_counter()
-        if self.cpu_s is not None and self.end_s is None and now_s > self.begin_s:
-            self.end_s = now_s
-            self.client_cpu = (time.thread_time() - self.cpu_s) / (now_s - self.begin_s)
 
     def record(self, answer: Answer, when_s: float, latency_s: float) -> None:
         """Keep an answer. Raises KitError if it is an error other than 429."""
@@ -213,9 +215,7 @@ async def run_open_loop(
                     await asyncio.sleep(wait_s)
                 tasks.create_task(one(requests[turn % len(requests)], due_s))
                 turn += 1
-                if turn - len(run.answers) > MAX_CONNECTIONS:
-                    # It does not keep up: more would say so no more clearly, and take long to end.
-                    run.finish()
+                run.behind = turn - len(run.answers) > MAX_CONNECTIONS + rate * BEHIND_S
 
     try:
         await _all([arrive()])
