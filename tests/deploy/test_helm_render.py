@@ -15,7 +15,13 @@ from tests.deploy.server_environment import environment_of, unknown_variables
 
 ON = {"enabled": True}
 ROUTES = {"httpRoute": ON, "grpcRoute": ON}
-KEDA = {"autoscaling": {"hpa": {"enabled": False}, "keda": {"enabled": True}}}
+FROM_ZERO = {"scaleToZero": True, "gatewayQuery": "sum(rate(requests_total[1m]))"}
+KEDA = {
+    "autoscaling": {
+        "hpa": {"enabled": False},
+        "keda": {**ON, **FROM_ZERO, "authenticationRef": "prometheus"},
+    }
+}
 CHOICES: tuple[dict[str, Values], ...] = (
     {
         "models of the image": {},
@@ -73,6 +79,7 @@ EXISTING = (
     "PersistentVolumeClaim/mine",
     "PersistentVolumeClaim/quartet-models",
     "Secret/quartet-models",
+    "TriggerAuthentication/prometheus",
 )
 EXAMPLE_NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
 

@@ -163,8 +163,8 @@ def test_short_session_key_is_not_shown_when_refused() -> None:
 
 
 def test_settings_of_the_schema_are_those_of_the_server() -> None:
-    """``python -m tests.deploy.helm_settings`` writes them anew."""
-    assert json.loads(SCHEMA.read_text())["$defs"]["settings"] == settings_schema()
+    written = json.loads(SCHEMA.read_text())["$defs"]["settings"]
+    assert written == settings_schema(), "python -m tests.deploy.helm_settings writes them anew"
 
 
 def open_objects(schema: Any, path: str = "") -> Iterator[str]:
