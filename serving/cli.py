@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from quartet import __version__
 from quartet.config import ConfigError, load_config
-from serving.app import build_engines, run
+from serving.app import run
+from serving.application import build_engines
 from serving.logs import configure_logging
 from serving.metrics import Metrics
 from serving.model_entries import VersionEntry

@@ -169,7 +169,10 @@ SERVING_LAYERS: Sequence[tuple[str, Sequence[str]]] = (
             "serving.http_server",
         ),
     ),
-    ("composition root: builds everything, runs and drains it", ("serving.app",)),
+    (
+        "composition root: builds everything, runs and drains it",
+        ("serving.application", "serving.app"),
+    ),
     ("commands", ("serving.cli",)),
 )
 """(What the layer is, its modules and packages), from the bottom up."""
