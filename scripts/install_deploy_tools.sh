@@ -45,6 +45,7 @@ python_packages() {
   # These pin versions of packages that the server uses, so each has an environment of its own.
   isolated kserve 'kserve==0.21.0'
   isolated ray 'ray[serve]==2.60.0'
+  quartet_beside_ray
   isolated moto 'moto[s3,server]==5.2.5'
 }
 
@@ -54,6 +55,14 @@ isolated() {
   python3 -m venv "$tools/$name"
   "$tools/$name/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement"
   touch "$tools/$name/.$requirement"
+}
+
+# What Quartet needs of other versions than Ray brings is what Ray brings.
+quartet_beside_ray() {
+  "$tools/ray/bin/python" -m pip install --quiet --disable-pip-version-check \
+    onnxruntime fastapi-offline orjson pillow pydantic-settings python-multipart \
+    grpcio-health-checking
+  "$tools/ray/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 }
 
 node_packages() {

@@ -1,6 +1,7 @@
 """Network namespaces: fixed ports that disturb nobody, and several hosts on one machine."""
 
 import contextlib
+import ctypes
 import os
 import subprocess
 import uuid
@@ -8,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.deploy.tools import require, require_namespaces, run
+
+CLONE_NEWNET = 0x40000000
+"""Of <sched.h>."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,16 @@ class Namespace:
     def command(self, *command: str) -> list[str]:
         """``command``, to be run inside."""
         return [require("ip"), "netns", "exec", self.name, *command]
+
+    def enter(self) -> None:
+        """Move the calling thread inside: sockets that it opens from now on belong there.
+
+        The initializer of an executor whose threads are clients inside.
+        """
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/run/netns/{self.name}") as handle:
+            if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
 
     def run(self, *command: str, timeout_s: float = 120.0) -> str:
         """Standard output of ``command`` inside, which must succeed."""
