@@ -62,6 +62,7 @@ def monitoring_files() -> Mapping[str, str]:
         "../kubernetes/components/prometheus-operator/prometheusrule.yaml": prometheus_rule_yaml(
             KUBERNETES
         ),
+        "../helm/quartet/files/dashboard.json": dashboard_json(Thresholds()),
         "../helm/quartet/files/rules.yaml": rules_yaml(KUBERNETES),
     }
 

@@ -52,7 +52,7 @@ CASES: dict[str, Case] = {
         ("keda", "gateway-api"),
         {**example("keda"), "serviceMonitor": {"enabled": False}},
     ),
-    "full": ("full", (), example("full")),
+    "full": ("full", (), {**example("full"), "grafanaDashboard": {"enabled": False}}),
     "multi-model": ("multi-model", (), example("multi-model")),
 }
 """Overlay, components, values of the chart."""

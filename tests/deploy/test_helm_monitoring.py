@@ -14,6 +14,7 @@ from tests.deploy.tools import require, run
 
 ON = {"enabled": True}
 RULES = CHART / "files" / "rules.yaml"
+DASHBOARD = CHART / "files" / "dashboard.json"
 KEDA_FROM_ZERO = {
     "autoscaling": {"hpa": {"enabled": False}, "keda": {"enabled": True, "scaleToZero": True}},
     "httpRoute": ON,
@@ -38,6 +39,15 @@ def alerts(values: Values | None = None) -> dict[str, dict[str, Any]]:
 def test_file_of_the_chart_is_the_generated_one() -> None:
     """``python -m quartet.monitoring --out deploy/monitoring`` writes it."""
     assert RULES.read_text() == monitoring_files()["../helm/quartet/files/rules.yaml"]
+
+
+def test_dashboard_of_the_chart_is_the_generated_one() -> None:
+    """``python -m quartet.monitoring --out deploy/monitoring`` writes it."""
+    text = DASHBOARD.read_text()
+    assert text == monitoring_files()["../helm/quartet/files/dashboard.json"]
+    rendered = objects(render({"grafanaDashboard": ON}))["ConfigMap/quartet-dashboard"]
+    assert rendered["data"]["quartet.json"] == text
+    assert rendered["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
 def test_rules_are_those_of_the_file() -> None:

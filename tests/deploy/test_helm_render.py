@@ -42,7 +42,7 @@ SWITCHES: dict[str, Values] = {
     "routes": {**ROUTES, "gateway": {**ON, "listeners": [
         {"name": "http", "protocol": "HTTP", "port": 80}
     ], "podMonitor": ON}},
-    "monitoring": {"serviceMonitor": ON, "prometheusRule": ON},
+    "monitoring": {"serviceMonitor": ON, "prometheusRule": ON, "grafanaDashboard": ON},
     "ingress": {"ingress": {**ON, "hosts": ["models.example.com"], "className": "nginx"}},
     "secret": {"secret": {"sessionKey": "0123456789abcdef"}},
     "less": {
