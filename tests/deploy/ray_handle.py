@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import ray  # type: ignore[import-not-found]  # of another environment
-from ray import serve  # type: ignore[import-not-found]  # of another environment
+from ray import serve
 
 from serving.errors import ServingError
 
