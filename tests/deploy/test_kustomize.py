@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,16 @@ def test_keda_asks_what_alerts_and_dashboards_ask() -> None:
         "loop": queries.busy_loops(selector),
         "gateway": queries.gateway_requests(gateway),
     }
+
+
+def test_having_no_replica_is_no_alert_where_that_is_meant(tmp_path: Path) -> None:
+    def alerts(documents: list[dict[str, Any]]) -> list[str]:
+        groups = one(documents, "PrometheusRule")["spec"]["groups"]
+        return [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
+
+    always = alerts(combined(tmp_path, "cpu", ["prometheus-operator"]))
+    assert "QuartetAbsent" in always
+    assert alerts(overlay("full")) == [name for name in always if name != "QuartetAbsent"]
 
 
 def test_keda_and_the_autoscaler_agree() -> None:
