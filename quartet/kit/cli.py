@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from quartet.config import load_config
 from quartet.kit.errors import KitError
 from quartet.kit.measure import measure
-from quartet.kit.measurements import Measurements, load_measurements
+from quartet.kit.measurements import Measurements, dump_measurements, load_measurements
 from quartet.kit.options import KitOptions
-from quartet.kit.output import kit_files, prepare_folder, write_kit
+from quartet.kit.output import MEASUREMENTS_FILE, kit_files, prepare_folder, write_kit
 from quartet.kit.sizing import size
 
 DESCRIPTION = (
@@ -29,9 +29,15 @@ def main(argv: Sequence[str]) -> int:
     prepare_folder(options.out, force=options.force)
     measurements = _measurements(options)
     sizing = size(measurements, options)
+    for doubt in sizing.doubts:
+        sys.stderr.write(f"doubt: {doubt.text}\n")
+    if any(doubt.grave for doubt in sizing.doubts) and not options.accept_doubts:
+        write_kit(options.out, {MEASUREMENTS_FILE: dump_measurements(measurements)})
+        raise KitError(
+            "numbers from this measurement would mislead: measure again, or --accept-doubts. It is "
+            f"in {options.out / MEASUREMENTS_FILE}"
+        )
     write_kit(options.out, kit_files(measurements, sizing, options))
-    for text in sizing.warnings:
-        sys.stderr.write(f"doubt: {text}\n")
     of_one = sizing.load * sizing.capacity_rps
     sys.stdout.write(
         f"{options.out}: {len(measurements.models)} model(s), {of_one:.4g} requests/s a replica; "

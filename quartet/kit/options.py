@@ -61,6 +61,10 @@ class KitOptions(Config):
     ready_timeout_s: float = Field(default=120.0, gt=0)
     """Longest wait for the server to get ready, seconds."""
 
+    accept_doubts: bool = False
+    """Write the kit even from a measurement that something disturbed, such as other processes on
+    the machine; SIZING.md tells the doubts."""
+
     requests_per_second: float | None = Field(default=None, gt=0)
     """Load expected at the busiest time, over all models; none: replicas are not computed from a
     load."""

@@ -15,6 +15,7 @@ from quartet.monitoring.files import LABELS
 from quartet.monitoring.yaml_text import yaml_text
 
 HEAD = "Written by `quartet kit`; SIZING.md says where each number comes from."
+MEASUREMENTS_FILE = "measurements.json"
 RULE_FILE = "components/prometheus-operator/prometheusrule.yaml"
 
 
@@ -37,7 +38,7 @@ def kit_files(measurements: Measurements, sizing: Sizing, options: KitOptions) -
         "monitoring/rules.yaml": yaml_text(groups, HEAD),
         "monitoring/dashboard.json": dashboard_text(sizing, options),
         "helm-values.yaml": helm_values(measurements, sizing, options, rule),
-        "measurements.json": dump_measurements(measurements),
+        MEASUREMENTS_FILE: dump_measurements(measurements),
         "SIZING.md": report(measurements, sizing, options),
     }
 
@@ -50,7 +51,8 @@ def prepare_folder(out: Path, *, force: bool) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if not force and any(out.iterdir()):
+        # Measurements that were too doubtful to go on from lie there alone.
+        if not force and any(file.name != MEASUREMENTS_FILE for file in out.iterdir()):
             raise KitError(f"--out {out} is not empty: give another, or --force")
         probe = out / ".quartet-kit"
         probe.write_bytes(b"")

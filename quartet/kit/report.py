@@ -27,7 +27,7 @@ def report(measurements: Measurements, sizing: Sizing, options: KitOptions) -> s
     blocks = [
         "# Sizing",
         _how(measurements),
-        *(_warnings(sizing) if sizing.warnings else ()),
+        *(_doubts(sizing) if sizing.doubts else ()),
         "## Measured\n\n" + _measured(measurements),
         _curves(measurements),
         "## Numbers and where they come from\n\n" + _numbers(measurements, sizing, options),
@@ -57,8 +57,9 @@ def _how(measurements: Measurements) -> str:
     )
 
 
-def _warnings(sizing: Sizing) -> Iterator[str]:
-    yield "## Doubts\n\n" + "\n".join(f"- {text}" for text in sizing.warnings)
+def _doubts(sizing: Sizing) -> Iterator[str]:
+    lines = [f"- {'**Grave.** ' if one.grave else ''}{one.text}" for one in sizing.doubts]
+    yield "## Doubts\n\n" + "\n".join(lines)
 
 
 def _measured(measurements: Measurements) -> str:

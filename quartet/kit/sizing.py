@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quartet.kit.doubts import find_doubts
+from quartet.kit.doubts import Doubt, find_doubts
 from quartet.kit.errors import KitError
 from quartet.kit.measurements import Measurements
 from quartet.kit.model_sizing import ModelSizing, size_model
@@ -67,7 +67,7 @@ class Sizing:
     min_replicas: int
     max_replicas: int
     models: tuple[ModelSizing, ...]
-    warnings: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
     """What in the measurement should not be trusted as it is."""
 
 
@@ -105,7 +105,7 @@ def size(measurements: Measurements, options: KitOptions) -> Sizing:
         min_replicas=options.min_replicas,
         max_replicas=most,
         models=models,
-        warnings=find_doubts(measurements, models),
+        doubts=find_doubts(measurements, models),
     )
 
 

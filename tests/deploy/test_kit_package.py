@@ -52,7 +52,9 @@ def test_installed_command_makes_the_same_kit(
     words = ("repo", "--measurements", measured, "--gpu", "--scaler", "keda", "--model-claim", "c")
     # A folder named `deploy` of the user's own is not mistaken for the package's.
     (tmp_path / "deploy" / "kubernetes" / "base").mkdir(parents=True)
-    done = run_kit(*words, "--out", tmp_path / "site", package=installed, cwd=tmp_path)
+    done = run_kit(
+        *words, "--out", tmp_path / "site", "--accept-doubts", package=installed, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert files_of(tmp_path / "site") == files_of(made_kit(tmp_path / "checkout", *words))
 

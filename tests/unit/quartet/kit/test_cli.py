@@ -4,7 +4,7 @@ import pytest
 
 from quartet.config import ConfigError
 from quartet.kit.cli import main
-from quartet.kit.measurements import dump_measurements
+from quartet.kit.measurements import Measurements, dump_measurements
 from tests.unit.quartet.kit.figures import measurements, model
 
 
@@ -36,9 +36,30 @@ def test_kit_of_earlier_measurements_is_the_same_each_time(
 def test_kit_tells_its_doubts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "m.json"
     file.write_text(dump_measurements(measurements(others_cpu=2.0)))
-    assert kit(file, tmp_path / "out") == 0
+    assert kit(file, tmp_path / "out", "--accept-doubts") == 0
     assert "doubt: Other processes used 2 of" in capsys.readouterr().err
-    assert "## Doubts\n\n- Other processes" in (tmp_path / "out" / "SIZING.md").read_text()
+    page = (tmp_path / "out" / "SIZING.md").read_text()
+    assert "## Doubts\n\n- **Grave.** Other processes" in page
+
+
+@pytest.mark.parametrize(
+    "disturbed",
+    [
+        measurements(others_cpu=2.0),
+        measurements(model(rejected=3)),
+        measurements(model(capacity=100, requests_per_second=50.0)),
+    ],
+    ids=["busy machine", "refusals", "behind"],
+)
+def test_kit_is_not_written_from_a_measurement_that_would_mislead(
+    disturbed: Measurements, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "m.json", tmp_path / "out"
+    file.write_text(dump_measurements(disturbed))
+    with pytest.raises(ConfigError, match="would mislead: measure again, or --accept-doubts"):
+        kit(file, out)
+    assert written(out) == {"measurements.json": file.read_bytes()}
+    assert kit(out / "measurements.json", out, "--accept-doubts") == 0
 
 
 def test_kit_leaves_a_folder_that_is_not_empty(measured: Path, tmp_path: Path) -> None:
