@@ -3,12 +3,28 @@
 import re
 
 WORDS = frozenset(
-    ["and", "or", "unless", "offset", "bool", "by", "without", "on", "ignoring", "group_left", "group_right", "inf", "nan"]
+    [
+        "and",
+        "or",
+        "unless",
+        "offset",
+        "bool",
+        "by",
+        "without",
+        "on",
+        "ignoring",
+        "group_left",
+        "group_right",
+        "inf",
+        "nan",
+    ]
 )
 STRING = r'"(?:[^"\\]|\\.)*"'
 LABEL_LIST = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 NAME = re.compile(r"(?<![\w:$.])[a-zA-Z_:][\w:]*(?!\s*\()(?![\w:])")
-SELECTOR = re.compile(rf"(?<![\w:$.])([a-zA-Z_:][\w:]*)(\{{(?:{STRING}|[^{{}}\"])*\}})?(?!\s*\()(?![\w:])")
+SELECTOR = re.compile(
+    rf"(?<![\w:$.])([a-zA-Z_:][\w:]*)(\{{(?:{STRING}|[^{{}}\"])*\}})?(?!\s*\()(?![\w:])"
+)
 
 
 def selectors(expr: str) -> list[str]:

@@ -88,7 +88,11 @@ def _latency_objectives() -> tuple[LatencyObjective, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Every number that an alert compares with. Fractions are of 1."""
+    """Every number that an alert compares with. Fractions are of 1.
+
+    Raises:
+        ValueError: two objectives have one name.
+    """
 
     job: str = "quartet"
     """Prometheus' job of the servers; only the alerts on ``up`` need it."""
@@ -120,3 +124,9 @@ class Thresholds:
     availability: Objective = field(default_factory=Objective)
     latency: tuple[LatencyObjective, ...] = field(default_factory=_latency_objectives)
     """Any number; each has a name of its own."""
+
+    def __post_init__(self) -> None:
+        names = [self.availability.name, *(one.name for one in self.latency)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two objectives are called {name!r}; their budgets would mix")
