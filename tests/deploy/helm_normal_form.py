@@ -14,8 +14,6 @@ HELM_LABELS = {
     "app.kubernetes.io/version",
     "helm.sh/chart",
 }
-AT_REST = {"QuartetAbsent", "QuartetReplicaMissing"}
-"""Alerts on too few replicas."""
 
 
 def of_chart(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
@@ -157,12 +155,3 @@ def differences(chart: Any, folder: Any, path: str = "") -> Iterator[str]:
             yield from differences(*pair, f"{path}[{index}]")
     elif chart != folder:
         yield f"{path}: chart {chart!r}, kustomize {folder!r}"
-
-
-def without_alerts_at_rest(found: dict[str, Manifest]) -> dict[str, Manifest]:
-    """A release that scales to zero has no alerts on having no replica."""
-    for manifest in found.values():
-        if manifest["kind"] == "PrometheusRule":
-            for group in manifest["spec"]["groups"]:
-                group["rules"] = [r for r in group["rules"] if r.get("alert") not in AT_REST]
-    return found

@@ -11,7 +11,6 @@ from tests.deploy.helm_normal_form import (
     differences,
     of_chart,
     of_kustomize,
-    without_alerts_at_rest,
 )
 from tests.deploy.kustomizations import combined, overlay
 
@@ -62,10 +61,7 @@ def both(case: str, folder: Path) -> tuple[dict[str, Manifest], dict[str, Manife
     """The chart's objects and kustomize's, in their normal forms."""
     name, components, values = CASES[case]
     theirs = combined(folder, name, components) if components else overlay(name)
-    chart, folder_objects = of_chart(render(values, namespace=NAMESPACE)), of_kustomize(theirs)
-    if values.get("autoscaling", {}).get("keda", {}).get("scaleToZero"):
-        folder_objects = without_alerts_at_rest(folder_objects)
-    return chart, folder_objects
+    return of_chart(render(values, namespace=NAMESPACE)), of_kustomize(theirs)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -15,10 +15,9 @@ from tests.deploy.tools import require, run
 ON = {"enabled": True}
 RULES = CHART / "files" / "rules.yaml"
 DASHBOARD = CHART / "files" / "dashboard.json"
-KEDA_FROM_ZERO = {
-    "autoscaling": {"hpa": {"enabled": False}, "keda": {"enabled": True, "scaleToZero": True}},
-    "httpRoute": ON,
-}
+ROUTED = {"httpRoute": ON}
+ASLEEP = {"autoscaling": {"hpa": {"enabled": False}, "keda": {**ON, "scaleToZero": True}}}
+KEDA_FROM_ZERO = {**ASLEEP, **ROUTED}
 
 
 def groups(values: Values | None = None) -> list[dict[str, Any]]:
@@ -91,6 +90,17 @@ def test_rules_are_about_the_job_of_the_release() -> None:
         ({"autoscaling": {"minReplicas": 3}}, 3),
         ({"autoscaling": {"hpa": {"enabled": False}}, "replicaCount": 1}, 1),
         ({"pools": {"a": {}, "b": {"autoscaling": {"minReplicas": 4}}}}, 6),
+        ({**ROUTED, "pools": {"a": ASLEEP, "b": {"autoscaling": {"minReplicas": 4}}}}, 4),
+        (
+            {
+                **ROUTED,
+                "pools": {
+                    "a": {"autoscaling": {**ASLEEP["autoscaling"], "minReplicas": 3}},
+                    "b": ASLEEP,
+                },
+            },
+            2,
+        ),
     ],
 )
 def test_alert_on_missing_replicas_knows_how_many_there_should_be(
@@ -102,10 +112,12 @@ def test_alert_on_missing_replicas_knows_how_many_there_should_be(
 
 
 def test_release_that_scales_to_zero_is_not_missed_when_it_does() -> None:
-    assert alerts().keys() - alerts(KEDA_FROM_ZERO).keys() == {
-        "QuartetAbsent",
-        "QuartetReplicaMissing",
-    }
+    assert alerts().keys() - alerts(KEDA_FROM_ZERO).keys() == {"QuartetAbsent"}
+
+
+def test_release_of_no_replicas_has_no_alert_on_missing_ones() -> None:
+    without = alerts({"autoscaling": {"hpa": {"enabled": False}}, "replicaCount": 0})
+    assert alerts().keys() - without.keys() == {"QuartetAbsent", "QuartetReplicaMissing"}
 
 
 def test_disabled_alert_is_left_out() -> None:

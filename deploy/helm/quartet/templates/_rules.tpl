@@ -5,9 +5,13 @@ which Prometheus fills.
 */}}
 {{- define "quartet.rules" -}}
 {{- $root := . -}}
-{{- $least := include "quartet.leastReplicas" . | int -}}
+{{- $replicas := include "quartet.leastReplicas" . | fromJson -}}
+{{- $least := int $replicas.least -}}
 {{- $job := printf `job="%s"` (include "quartet.name" .) -}}
-{{- $unwanted := concat .Values.prometheusRule.disabledAlerts (ternary (list) (list "QuartetAbsent" "QuartetReplicaMissing") (gt $least 0)) -}}
+{{- $unwanted := .Values.prometheusRule.disabledAlerts -}}
+{{/* Having no replica is no fault where that was asked for. */}}
+{{- if not $replicas.always -}}{{- $unwanted = append $unwanted "QuartetAbsent" -}}{{- end -}}
+{{- if not $least -}}{{- $unwanted = append $unwanted "QuartetReplicaMissing" -}}{{- end -}}
 {{- $groups := list -}}
 {{- range (.Files.Get "files/rules.yaml" | fromYaml).groups -}}
 {{- $rules := list -}}
@@ -28,17 +32,22 @@ which Prometheus fills.
 {{- toYaml $groups -}}
 {{- end -}}
 
-{{/* Replicas that the release has whatever its load, over its pools. */}}
+{{/*
+Replicas over the pools as JSON. `always`: at any load. `least`: when anybody is served; the same, or
+those of the smallest pool where all of them go to zero.
+*/}}
 {{- define "quartet.leastReplicas" -}}
-{{- $least := 0 -}}
+{{- $always := 0 -}}
+{{- $awake := 0 -}}
 {{- range include "quartet.pools" . | fromJsonArray -}}
 {{- $scaling := .values.autoscaling -}}
 {{- if and $scaling.keda.enabled $scaling.keda.scaleToZero -}}
+{{- $awake = ternary (int $scaling.minReplicas) (min $awake $scaling.minReplicas) (eq 0 (int $awake)) -}}
 {{- else if or $scaling.hpa.enabled $scaling.keda.enabled -}}
-{{- $least = add $least (int $scaling.minReplicas) -}}
+{{- $always = add $always (int $scaling.minReplicas) -}}
 {{- else -}}
-{{- $least = add $least (int .values.replicaCount) -}}
+{{- $always = add $always (int .values.replicaCount) -}}
 {{- end -}}
 {{- end -}}
-{{- $least -}}
+{{- dict "always" $always "least" (ternary $always $awake (gt (int $always) 0)) | toJson -}}
 {{- end -}}
