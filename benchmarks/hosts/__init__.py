@@ -1,0 +1,1 @@
+"""What a host such as Ray Serve costs beside the plain server."""
