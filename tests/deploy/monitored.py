@@ -14,24 +14,41 @@ from pathlib import Path
 import yaml
 
 from quartet.monitoring.rules.build import rule_groups
+from quartet.monitoring.rules.objectives import ratio
 from quartet.monitoring.rules.thresholds import Thresholds
-from tests.deploy.prometheus import Prometheus, started_prometheus
+from tests.deploy.prometheus import Labels, Prometheus, started_prometheus
 from tests.deploy.replicas import as_targets, started_replicas
 from tests.e2e.fixtures import MODEL_REPOSITORY
 from tests.e2e.process import ServerProcess
 
 MODELS = ("mnist", "shakespeare", "dcgan-mnist")
-WINDOW = "20s"
+MOVED = (
+    'quartet_batch_size_count{model="mnist"}',
+    'quartet_generation_symbols_total{kind="written"}',
+    "quartet_images_generated_total",
+    'quartet_requests_total{outcome="invalid"}',
+)
+"""Counters that the load raises on each server."""
+WINDOW = "30s"
 """What stands for Grafana's ``$__rate_interval`` where a scrape is made every second."""
 VARIABLE = re.compile(r"\$(namespace|job|pod|model|version)\b")
 
 
 @dataclass(frozen=True)
 class Monitored:
-    """What a test asks."""
+    """What a test asks, of a moment at which both servers had just been scraped.
+
+    On a machine that is busy with other things a scrape may be late, and every series of its server
+    is gone until the next.
+    """
 
     prometheus: Prometheus
     servers: Sequence[ServerProcess]
+    at_s: float
+
+    def query(self, expr: str) -> list[tuple[Labels, float]]:
+        """Samples of a panel's or a rule's expression at that moment."""
+        return self.prometheus.query(substituted(expr), self.at_s)
 
 
 def substituted(expr: str) -> str:
@@ -57,7 +74,18 @@ def monitored_servers(folder: Path) -> Iterator[Monitored]:
         started_prometheus(folder / "prometheus", as_targets(servers), rules=[rules]) as prometheus,
         _mixed_load(servers),
     ):
-        yield Monitored(prometheus, servers)
+        yield Monitored(prometheus, servers, _watched_moment(prometheus))
+
+
+def _watched_moment(prometheus: Prometheus) -> float:
+    """A time since when every kind of request has been counted and everything been recorded."""
+    for counter in MOVED:
+        prometheus.wait_query(
+            f"count(sum by (pod) (rate({counter}[{WINDOW}])) > 0)", lambda value: value == 2
+        )
+    recorded = f'count({ratio("3d")}{{objective="first_symbol"}} >= 0)'
+    prometheus.wait_query(recorded, lambda value: value == 1)
+    return prometheus.wait_query("time() * (count(up == 1) == bool 2)", lambda value: value > 0)
 
 
 @contextlib.contextmanager

@@ -56,26 +56,23 @@ def _quantiles(title: str, description: str, histogram: str) -> Panel:
 
 
 def _slots() -> Panel:
-    by = f"{VERSION}, state"
+    rows = f"sum by ({VERSION}, state) (quartet_generation_rows{{{MODEL}}})"
     return Panel(
         title="Texts under way",
-        description="Texts that have a slot, wait for one, and the slots there are.",
-        queries=(
-            Query(f"sum by ({by}) (quartet_generation_rows{{{MODEL}}})", f"{NAME} {{{{state}}}}"),
-            Query(f"sum by ({VERSION}) (quartet_generation_slots{{{MODEL}}})", f"{NAME} slots"),
-        ),
+        description="Texts that have a slot, and texts that wait for one.",
+        queries=(Query(rows, f"{NAME} {{{{state}}}}"),),
         unit="short",
         runbook="queue-grows",
     )
 
 
 def _slot_utilization() -> Panel:
+    active = f'sum by ({VERSION}) (quartet_generation_rows{{{MODEL},state="active"}})'
+    slots = f"sum by ({VERSION}) (quartet_generation_slots{{{MODEL}}})"
     return Panel(
         title="Slots taken",
-        description="Share of the slots that write a text, mean of the replicas.",
-        queries=(
-            Query(f"avg by ({VERSION}) (quartet_generation_slot_utilization{{{MODEL}}})", NAME),
-        ),
+        description="Texts that are being written, over the slots of all replicas.",
+        queries=(Query(f"{active} / {slots}", NAME),),
         unit="percentunit",
         maximum=1,
         steps=limits(0.9),

@@ -47,9 +47,11 @@ def process(thresholds: Thresholds) -> tuple[Panel, ...]:
     """The Python process of each replica."""
     return (
         _cpu(),
-        _memory(thresholds),
+        _engine(),
         _event_loop(thresholds),
         _file_descriptors(thresholds),
+        _memory(),
+        _memory_of_limit(thresholds),
         _collections(),
         _uptime(),
     )
@@ -93,33 +95,60 @@ def scaling() -> tuple[Panel, ...]:
 def _cpu() -> Panel:
     return Panel(
         title="CPU",
-        description="CPUs that the process, its engine's threads and its event loop use.",
+        description="CPUs that the process uses, and what of it the event loop does.",
         queries=(
             Query(
                 f"rate(process_cpu_seconds_total{{{SERVER}}}[{WINDOW}]) and {OWN} quartet_ready",
                 "process {{pod}}",
             ),
-            Query(
-                f"rate(quartet_engine_busy_seconds_total{{{SERVER}}}[{WINDOW}])", "engine {{pod}}"
-            ),
             Query(f"rate(quartet_loop_cpu_seconds_total{{{SERVER}}}[{WINDOW}])", "loop {{pod}}"),
-            Query(f"quartet_engine_threads{{{SERVER}}}", "engine threads {{pod}}"),
         ),
         unit="short",
+        width=6,
         runbook="capacity-planning",
     )
 
 
-def _memory(thresholds: Thresholds) -> Panel:
-    del thresholds
+def _engine() -> Panel:
+    return Panel(
+        title="Engine threads",
+        description=(
+            "Threads of the engine that run a model, and how many there are. More busy threads than"
+            " CPUs used: the machine gives the process less than it asks for."
+        ),
+        queries=(
+            Query(f"rate(quartet_engine_busy_seconds_total{{{SERVER}}}[{WINDOW}])", "busy {{pod}}"),
+            Query(f"quartet_engine_threads{{{SERVER}}}", "threads {{pod}}"),
+        ),
+        unit="short",
+        width=6,
+        runbook="capacity-planning",
+    )
+
+
+def _memory() -> Panel:
     return Panel(
         title="Memory",
-        description="Resident memory, and the limit at which the kernel ends the process.",
+        description="Resident memory.",
         queries=(
             Query(f"process_resident_memory_bytes{{{SERVER}}} and {OWN} quartet_ready", "{{pod}}"),
-            Query(f"quartet_memory_limit_bytes{{{SERVER}}}", "limit {{pod}}"),
         ),
         unit="bytes",
+        width=6,
+        runbook="memory-grows",
+    )
+
+
+def _memory_of_limit(thresholds: Thresholds) -> Panel:
+    resident = f"process_resident_memory_bytes{{{SERVER}}}"
+    return Panel(
+        title="Memory of the limit",
+        description="Resident memory over the limit at which the kernel ends the process.",
+        queries=(Query(f"{resident} / {OWN} quartet_memory_limit_bytes{{{SERVER}}}", "{{pod}}"),),
+        unit="percentunit",
+        maximum=1,
+        width=6,
+        steps=limits(thresholds.memory_fraction),
         runbook="memory-grows",
     )
 
@@ -130,6 +159,7 @@ def _event_loop(thresholds: Thresholds) -> Panel:
         description="Busy fraction of the one thread that reads and writes all requests.",
         queries=(Query(f"quartet_loop_utilization{{{SERVER}}}", "{{pod}}"),),
         unit="percentunit",
+        width=6,
         maximum=1,
         steps=limits(queries.UTILIZATION_TARGET, thresholds.loop_utilization),
         runbook="capacity-planning",
@@ -143,6 +173,7 @@ def _file_descriptors(thresholds: Thresholds) -> Panel:
         description="Open ones over their limit. Each connection needs one.",
         queries=(Query(f"{opened} and {OWN} quartet_ready", "{{pod}}"),),
         unit="percentunit",
+        width=6,
         maximum=1,
         steps=limits(thresholds.file_descriptor_fraction),
         runbook="capacity-planning",
@@ -161,6 +192,7 @@ def _collections() -> Panel:
             ),
         ),
         unit="cps",
+        width=6,
     )
 
 
@@ -175,5 +207,6 @@ def _uptime() -> Panel:
             ),
         ),
         unit="s",
+        width=6,
         runbook="replica-missing",
     )
