@@ -103,6 +103,9 @@ class ServerSettings(Config):
     """gRPC port; 0 takes a free one and logs it."""
     metrics_port: int = Field(default=8002, ge=0, le=65535)
     """Prometheus port, GET /metrics; 0 takes a free one and logs it."""
+    listen_when_loaded: bool = False
+    """Open the ports only when the models are loaded, for balancers and clients that take an open
+    port for a ready server. Without, probes can tell a server that loads from one that hangs."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """cuda: CUDA or an error that names what is missing; auto: CUDA where it works, else CPU."""

@@ -25,6 +25,7 @@ EXAMPLES = REPOSITORY_ROOT / "deploy" / "balancers"
 EXAMPLE_HOSTS = ("10.0.0.11", "10.0.0.12", "10.0.0.13")
 EXAMPLE_PORTS = (8080, 8081)
 HOST = "127.0.0.1"
+NO_LOG = "access_log off;"
 STARTS = 3
 """Tries to start one: somebody else may take a port that was free a moment ago."""
 Arguments = Callable[[Path], tuple[str, ...]]
@@ -47,6 +48,8 @@ class Kind:
     """Runs in the foreground."""
     check: Arguments
     """Checks the configuration and ends."""
+    here: str = ""
+    """Settings that keep in the test's folder what the program writes, in place of its log."""
 
 
 HAPROXY = Kind(
@@ -57,6 +60,32 @@ HAPROXY = Kind(
     serve=lambda path: ("-db", "-f", str(path)),
     check=lambda path: ("-c", "-f", str(path)),
 )
+
+NGINX = Kind(
+    program="nginx",
+    example="nginx.conf",
+    listen="listen {port}",
+    listen_on_loopback="listen 127.0.0.1:{port}",
+    serve=lambda path: (*_nginx_arguments(path), "-g", "daemon off; pid nginx.pid; user root;"),
+    check=lambda path: (*_nginx_arguments(path), "-g", "pid nginx.pid;", "-t"),
+    here="".join(
+        f"{kind}_temp_path {kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    ),
+)
+ENVOY = Kind(
+    program="envoy",
+    example="envoy.yaml",
+    listen="{{ address: 0.0.0.0, port_value: {port} }}",
+    listen_on_loopback="{{ address: 127.0.0.1, port_value: {port} }}",
+    serve=lambda path: ("-c", str(path), "--disable-hot-restart", "--concurrency", "1"),
+    check=lambda path: ("-c", str(path), "--mode", "validate"),
+)
+
+
+def _nginx_arguments(path: Path) -> tuple[str, ...]:
+    """Everything that nginx writes stays in the configuration's folder."""
+    return ("-p", str(path.parent), "-e", "stderr", "-c", str(path))
 
 
 @dataclass(frozen=True)
@@ -109,7 +138,7 @@ def rendered(
     for public, port in zip(EXAMPLE_PORTS, ports, strict=True):
         listen = kind.listen.format(port=public)
         text = replaced(text, listen, kind.listen_on_loopback.format(port=port))
-    for old, new in changes.items():
+    for old, new in {**changes, **({NO_LOG: kind.here} if kind.here else {})}.items():
         text = replaced(text, old, new)
     where = dict(zip(EXAMPLE_HOSTS, replicas, strict=True))
     return "".join(_readdressed(line, where) for line in text.splitlines(keepends=True))

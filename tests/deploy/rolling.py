@@ -39,19 +39,18 @@ class Replicas(list[ServerProcess]):
         self.append(ServerProcess(self._repository, *self._flags))
 
     def restart(self, number: int) -> None:
-        """SIGTERM, wait for the end, start the next one on the same ports and wait until ready."""
-        old = self[number]
-        old.signal()
-        self.ended.append(old.wait_exit())
-        self.begin_again(number)
-
-    def begin_again(self, number: int) -> None:
-        """Start a server in the place of one that has ended, and wait until it is ready."""
+        """End one, start the next one on the same ports and wait until it is ready."""
+        self.end(number)
         old = self[number]
         old.close()
         ports = ("--http-port", str(old.http_port), "--grpc-port", str(old.grpc_port))
         self[number] = ServerProcess(self._repository, *self._flags, *ports)
         self[number].wait_ready()
+
+    def end(self, number: int) -> None:
+        """SIGTERM, and wait for the end."""
+        self[number].signal()
+        self.ended.append(self[number].wait_exit())
 
     def wait_served(self, number: int) -> None:
         """Wait until the replica has answered over both protocols: the balancer has it back."""

@@ -59,6 +59,13 @@ class Load:
         )
         assert not self.failures, self.failures[:3]
 
+    def wait_failures(self, beginnings: Sequence[str]) -> None:
+        """Wait until a call has failed of every kind whose name begins as one of these."""
+        wait_until(
+            lambda: all(any(f.startswith(b) for f in self.failures) for b in beginnings),
+            f"failures of {beginnings}",
+        )
+
     def pause(self, seconds: float) -> bool:
         """Pass time, less if told to stop; whether to stop."""
         return self._stop.wait(seconds)

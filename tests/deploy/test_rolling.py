@@ -2,18 +2,46 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.balancers import HAPROXY, Kind, started_balancer
+from tests.deploy.balancers import ENVOY, HAPROXY, NGINX, Changes, Kind, started_balancer
 from tests.deploy.rolling import COUNT, Replicas, started, write_rolling_models
 from tests.deploy.rolling_load import Grpc, Load, Rest, running_load
 
-ALONE = {HAPROXY.program: {"retries 3": "retries 0", "option redispatch": ""}}
-"""Nothing but the drain saves a call: the balancer does not try another replica."""
 DELAY = ("--drain-delay-s", "3")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A balancer, how it differs from the example, and how the replicas are started."""
+
+    kind: Kind
+    changes: Changes
+    flags: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.kind.program
+
+
+ALONE = (
+    Case(HAPROXY, {"retries 3": "retries 0", "option redispatch": ""}),
+    Case(
+        ENVOY, {'retry_policy: { retry_on: "connect-failure,refused-stream", num_retries: 2 }': ""}
+    ),
+)
+"""Balancers that ask for readiness, and do not try another replica: only the drain saves a call."""
+PASSIVE = Case(NGINX, {}, ("--listen-when-loaded",))
+"""One that does not ask, and tries another replica if a connection is refused."""
+PASSIVE_ALONE = Case(
+    NGINX,
+    {
+        "proxy_next_upstream error timeout http_503 non_idempotent": "proxy_next_upstream off",
+        "grpc_next_upstream error timeout non_idempotent": "grpc_next_upstream off",
+    },
+)
 
 
 @pytest.fixture
@@ -30,11 +58,11 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def fleet(kind: Kind, models: Path, folder: Path, *flags: str) -> Iterator[Fleet]:
-    """Three replicas with ``flags``, which serve every kind of call."""
+def fleet(case: Case, models: Path, folder: Path) -> Iterator[Fleet]:
+    """Three replicas which serve every kind of call."""
     with (
-        started(models, *flags) as replicas,
-        started_balancer(kind, replicas, folder, ALONE[kind.program]) as balancer,
+        started(models, *case.flags) as replicas,
+        started_balancer(case.kind, replicas, folder, case.changes) as balancer,
         contextlib.closing(Rest(balancer.http_address)) as requests,
         contextlib.closing(Grpc(balancer.grpc_address)) as calls,
         running_load() as load,
@@ -45,12 +73,11 @@ def fleet(kind: Kind, models: Path, folder: Path, *flags: str) -> Iterator[Fleet
         yield Fleet(replicas, load)
 
 
-@pytest.mark.parametrize("kind", [HAPROXY], ids=lambda kind: kind.program)
+@pytest.mark.parametrize("case", [*(replace(c, flags=DELAY) for c in ALONE), PASSIVE], ids=str)
 def test_no_call_fails_when_replicas_are_restarted_in_turn(
-    models: Path, tmp_path_factory: pytest.TempPathFactory, kind: Kind
+    models: Path, tmp_path_factory: pytest.TempPathFactory, case: Case
 ) -> None:
-    folder = tmp_path_factory.mktemp(kind.program)
-    with fleet(kind, models, folder, *DELAY) as running:
+    with fleet(case, models, tmp_path_factory.mktemp(str(case))) as running:
         for number in range(COUNT):
             running.replicas.restart(number)
             running.replicas.wait_served(number)
@@ -59,14 +86,12 @@ def test_no_call_fails_when_replicas_are_restarted_in_turn(
     assert running.replicas.ended == [0] * COUNT
 
 
-@pytest.mark.parametrize("kind", [HAPROXY], ids=lambda kind: kind.program)
-def test_calls_fail_when_the_port_closes_without_the_drain_delay(
-    models: Path, tmp_path_factory: pytest.TempPathFactory, kind: Kind
+@pytest.mark.parametrize("case", [*ALONE, PASSIVE_ALONE], ids=str)
+def test_calls_fail_when_the_balancer_does_not_learn_in_time_that_a_replica_ends(
+    models: Path, tmp_path_factory: pytest.TempPathFactory, case: Case
 ) -> None:
     """The negative control of the test above: it can fail."""
-    folder = tmp_path_factory.mktemp(kind.program)
-    with fleet(kind, models, folder) as running:
-        running.replicas.restart(0)
-    assert any(failure.startswith("rest") for failure in running.load.failures)
-    assert any(failure.startswith("grpc") for failure in running.load.failures)
+    with fleet(case, models, tmp_path_factory.mktemp(str(case))) as running:
+        running.replicas.end(0)
+        running.load.wait_failures(("rest", "grpc"))
     assert running.replicas.ended == [0]

@@ -69,6 +69,31 @@ def test_server_is_live_but_not_ready_while_a_model_loads(
     assert server.infer_json("slow", slow_document(1)).status == 200
 
 
+def test_ports_open_when_the_models_are_loaded_if_that_was_asked_for(
+    start_server: StartServer, models: Path
+) -> None:
+    server = start_server(models, "--listen-when-loaded").wait_ready()
+    messages = [line["message"] for line in server.lines]
+    assert messages.index("server is ready") < messages.index("listening")
+    assert server.infer_json("identity", ONE).status == 200
+    with tritonclient.grpc.InferenceServerClient(server.grpc_address) as client:
+        assert client.is_server_ready()
+    server.signal()
+    assert server.wait_exit() == 0
+
+
+def test_sigterm_before_the_ports_are_open_ends_the_server(
+    start_server: StartServer, models: Path
+) -> None:
+    missing = models / "not-yet"
+    waits = ("--model-wait-s", "600", "--listen-when-loaded", "--drain-delay-s", "600")
+    server = start_server(missing, *waits)
+    server.wait_log("device chosen")
+    server.signal()
+    assert server.wait_exit() == 0
+    assert server.wait_log("draining")["delay_s"] == 0
+
+
 def test_failed_model_does_not_keep_the_server_from_being_ready(server: ServerProcess) -> None:
     assert server.request("GET", "/v2/health/ready").status == 200
     answer = server.request("GET", "/v2/models/broken/ready")

@@ -325,6 +325,12 @@ class RunningServer:
     def stop(self, grace_s: float = 0.0) -> None:
         self.call(self._server.stop(grace_s))
 
+    def start_draining(self) -> None:
+        self._loop.call_soon_threadsafe(self._server.start_draining)
+
+    def finish(self, timeout_s: float) -> None:
+        self.call(self._server.finish(timeout_s))
+
     def close(self) -> None:
         self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import grpc
@@ -49,6 +50,27 @@ async def test_watch_reports_each_change_and_ends_when_closed(service: Any) -> N
         else:
             health.close()
     assert seen == [SERVING, NOT_SERVING, SERVING, NOT_SERVING]
+
+
+async def test_watch_reports_a_drain_at_once_and_goes_on(service: Any) -> None:
+    health = HealthServicer(service, (SERVICE,), watch_interval_s=3600)
+    watch = health.watch(SERVICE)
+    assert (await anext(watch)).status == SERVING
+    told = asyncio.ensure_future(anext(watch))
+    await asyncio.sleep(0)
+    health.drain()
+    assert (await told).status == NOT_SERVING
+    ended = asyncio.ensure_future(anext(watch, None))
+    await asyncio.sleep(0)
+    assert not ended.done()
+    health.close()
+    assert await ended is None
+
+
+def test_check_says_not_serving_while_the_server_drains(server: Any) -> None:
+    server.start_draining()
+    assert check(server.address, "") == NOT_SERVING
+    assert check(server.address, "echo") == NOT_SERVING
 
 
 async def test_watch_reports_an_unknown_name_instead_of_failing(service: Any) -> None:

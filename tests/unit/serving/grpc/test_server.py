@@ -23,6 +23,7 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 Message = Callable[[str], bytes]
 Serve = Callable[[GrpcSettings], AbstractContextManager[Any]]
 ONE = np.array([[1.5, -2.0]], np.float32)
+CLIENTS = 8
 
 
 def tensor(array: Any) -> Any:
@@ -99,6 +100,38 @@ def test_stop_cancels_calls_in_flight_when_the_grace_is_over(
     server.stop(0.05)
     assert call.exception(TIMEOUT_S) is not None
     assert service.cancelled.wait(TIMEOUT_S)
+
+
+def test_finish_answers_all_calls_of_clients_that_wait_for_answers(
+    server: Any, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None meets the closing door: each reads the goodbye before its answer, and goes elsewhere.
+
+    Elsewhere nobody listens here, which is UNAVAILABLE; gRPC's core would say CANCELLED.
+    """
+    monkeypatch.setattr("serving.grpc.server.HOLD_S", 0.5)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        ends = [pool.submit(first_refusal, server.address, message("echo")) for _ in range(CLIENTS)]
+        server.finish(TIMEOUT_S)
+        assert {end.result(TIMEOUT_S) for end in ends} == {grpc.StatusCode.UNAVAILABLE}
+
+
+def test_finish_waits_for_calls_in_flight(
+    server: Any, infer: Any, message: Message, service: Any
+) -> None:
+    call = infer.future(message("wait"))
+    assert service.entered.wait(TIMEOUT_S)
+    with ThreadPoolExecutor(1) as pool:
+        finishing = pool.submit(server.finish, TIMEOUT_S)
+        assert first_refusal(server.address, message("echo")) is grpc.StatusCode.UNAVAILABLE
+        assert not finishing.done()
+        service.go_on.set()
+        finishing.result(TIMEOUT_S)
+    assert pb.ModelInferResponse.FromString(call.result(TIMEOUT_S)).model_name == "wait"
+
+
+async def test_finish_returns_when_nothing_was_started(service: Any) -> None:
+    await GrpcServer(service, GrpcSettings()).finish(1.0)
 
 
 async def test_start_names_the_address_when_the_port_is_taken(server: Any, service: Any) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -278,6 +279,45 @@ def test_stream_ends_as_unavailable_when_the_server_stops(
     assert not stopping.is_alive()
 
 
+def test_requests_on_an_open_stream_are_answered_while_the_server_finishes(
+    server: Any, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.grpc.server.STREAM_IDLE_S", TIMEOUT_S)
+    sender.send(request("echo", "before"))
+    assert next(sender.call).infer_response.id == "before"
+    finishing = threading.Thread(target=server.finish, args=(TIMEOUT_S,))
+    finishing.start()
+    _eventually(lambda: _refuses(server.address))
+    sender.send(request("echo", "after"))
+    assert next(sender.call).infer_response.id == "after"
+    sender.half_close()
+    assert list(sender.call) == []
+    assert sender.call.code() is grpc.StatusCode.OK
+    finishing.join(TIMEOUT_S)
+    assert not finishing.is_alive()
+
+
+def test_stream_without_work_is_ended_while_the_server_finishes(
+    server: Any, sender: Sender, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with work is not, however long that takes."""
+    monkeypatch.setattr("serving.grpc.server.STREAM_IDLE_S", 0.1)
+    sender.send(request("wait", "long"))
+    assert service.entered.wait(TIMEOUT_S)
+    finishing = threading.Thread(target=server.finish, args=(TIMEOUT_S,))
+    finishing.start()
+    _eventually(lambda: _refuses(server.address))
+    finishing.join(0.3)
+    assert finishing.is_alive()
+    service.go_on.set()
+    assert next(sender.call).infer_response.id == "long"
+    with pytest.raises(grpc.RpcError) as caught:
+        next(sender.call)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    finishing.join(TIMEOUT_S)
+    assert not finishing.is_alive()
+
+
 def test_stock_client_streams(client: Any) -> None:
     answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
     client.start_stream(callback=lambda result, error: answers.put((result, error)))
@@ -330,6 +370,13 @@ async def test_clients_that_leave_at_any_moment_leave_nothing_behind(
         await asyncio.gather(*(leave(number) for number in range(60)))
     await asyncio.to_thread(_eventually, lambda: service.in_work == 0)
     assert [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []
+
+
+def _refuses(address: str) -> bool:
+    """Whether nobody listens there any more."""
+    host, port = address.split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) != 0
 
 
 def _eventually(true: Callable[[], bool]) -> None:
