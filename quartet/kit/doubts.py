@@ -43,9 +43,10 @@ def find_doubts(measurements: Measurements, models: Sequence[ModelSizing]) -> tu
 def _of_environment(environment: Environment) -> Iterator[Doubt]:
     if environment.client_shares_cpus:
         yield Doubt("The load generator ran on the server's CPU: capacity is understated.")
-    others = environment.others_cpu or 0.0
+    others = environment.others_cpu
     own = environment.server_cpus + (not environment.client_shares_cpus)
-    if others > environment.machine_cpus - own + OTHERS_CPU * environment.machine_cpus:
+    spare = environment.machine_cpus - own + OTHERS_CPU * environment.machine_cpus
+    if others is not None and others > spare:
         yield Doubt(
             f"Other processes used {others:.2g} of the machine's {environment.machine_cpus} CPUs, "
             f"of which the measurement wants {own:g}: capacity is understated, latency overstated. "

@@ -53,7 +53,8 @@ class KitOptions(Config):
     models: tuple[str, ...] = ()
     """Models to measure and size for, NAME or NAME:VERSION; none: all, at their default version."""
     seconds: float = Field(default=6.0, gt=0, le=3600)
-    """Load of each model in all. Slow models take up to three times as long."""
+    """Load of each model in all; several times as long where models are slow or the machine is not
+    quiet."""
     rows: int = Field(default=1, ge=1)
     """Rows of one request, for models of tensors that batch."""
     cpus: int | None = Field(default=None, ge=1)

@@ -9,6 +9,7 @@ from quartet.kit.options import KitOptions
 from quartet.kit.quantities import cpu, fraction, memory, milliseconds
 from quartet.kit.sizing import (
     DEFAULT_QUEUE_ROWS,
+    LEAST_HEADROOM_MIB,
     LIMIT_MARGIN,
     MAX_TARGET,
     MEMORY_STEP_MIB,
@@ -131,7 +132,11 @@ def _resources(measurements: Measurements, sizing: Sizing) -> Iterator[Row]:
         memory(sizing.memory_request_mib),
         f"peak x {REQUEST_MARGIN:g}, up to {MEMORY_STEP_MIB} Mi",
     )
-    yield "memory limit", memory(sizing.memory_limit_mib), f"request x {LIMIT_MARGIN:g}"
+    yield (
+        "memory limit",
+        memory(sizing.memory_limit_mib),
+        f"request x {LIMIT_MARGIN:g}, at least {LEAST_HEADROOM_MIB} Mi more",
+    )
     yield (
         "CPU request",
         cpu(sizing.cpu_request_milli),
@@ -259,7 +264,7 @@ def _replicas(sizing: Sizing, options: KitOptions) -> str:
     if sizing.replicas is not None:
         text += (
             f" The expected {options.requests_per_second:g} requests/s need {sizing.replicas}; "
-            f"{options.burst:g} times as many, and one that is lost, give the most."
+            f"{options.burst:g} times as many, and one more, give the most."
         )
     counts = sorted({1, 2, sizing.min_replicas, 4, 8, sizing.replicas or 1, sizing.max_replicas})
     rows = [(f"{count}", f"{count * of_one:.4g}") for count in counts]

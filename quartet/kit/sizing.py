@@ -21,6 +21,8 @@ REQUEST_MARGIN = 1.1
 LIMIT_MARGIN = 1.5
 """Memory limit over the request: larger bodies and pictures than the measured ones, and what an
 allocator keeps. Beyond it the kernel ends the process."""
+LEAST_HEADROOM_MIB = 256
+"""Of the limit over the request: a few of the largest bodies (64 MiB) at once."""
 CPU_STEP_MILLI = 50
 STARTUP_FACTOR = 10
 """Time allowed for a start over the measured one: cold files, a slow disk, a CPU that is shared."""
@@ -92,7 +94,9 @@ def size(measurements: Measurements, options: KitOptions) -> Sizing:
         cpu_request_milli=_up(cores * 1000, CPU_STEP_MILLI),
         cpu_limit_milli=_up(measurements.environment.server_cpus * 1000, CPU_STEP_MILLI),
         memory_request_mib=request_mib,
-        memory_limit_mib=_up(request_mib * LIMIT_MARGIN, MEMORY_STEP_MIB),
+        memory_limit_mib=_up(
+            max(request_mib * LIMIT_MARGIN, request_mib + LEAST_HEADROOM_MIB), MEMORY_STEP_MIB
+        ),
         startup_s=startup_time(measurements.ready_s),
         load=load,
         capacity_rps=capacity,
@@ -188,7 +192,7 @@ def replica_range(options: KitOptions, capacity_rps: float, load: float) -> tupl
     """Replicas that the stated load needs, and how many there may be.
 
     n = X / (load * C), rounded up: each replica stays at its share of capacity. The most is what
-    the load times ``burst`` needs, and one that is lost.
+    the load times ``burst`` needs, at least ``min_replicas``, and one for what was not foreseen.
 
     Raises:
         KitError: ``--max-replicas`` is below ``--min-replicas`` or below what the load needs.
@@ -199,7 +203,7 @@ def replica_range(options: KitOptions, capacity_rps: float, load: float) -> tupl
         of_one = load * capacity_rps
         needed = max(1, math.ceil(options.requests_per_second / of_one))
         peak = math.ceil(options.requests_per_second * options.burst / of_one)
-        most = max(options.min_replicas, peak + 1)
+        most = max(options.min_replicas, peak) + 1
     if options.max_replicas is not None:
         if options.max_replicas < max(needed or 1, options.min_replicas):
             raise KitError(

@@ -22,6 +22,10 @@ def test_busy_machine_is_a_doubt() -> None:
     assert doubts(others_cpu=1.3) == ""
 
 
+def test_machine_of_another_server_is_not_judged() -> None:
+    assert doubts(others_cpu=None, machine_cpus=2) == ""
+
+
 def test_server_that_ran_already_is_a_doubt() -> None:
     assert "its start was not measured" in doubts(ready_s=None)
 

@@ -130,9 +130,13 @@ def test_start_may_take_ten_times_the_measured_one() -> None:
 
 
 def test_replicas_carry_the_load_at_their_share_of_capacity() -> None:
-    # 1000 over 0.7 * 200 is 7.1; twice the load wants 14.3, and one may be lost.
+    # 1000 over 0.7 * 200 is 7.1; twice the load wants 14.3, and one more.
     wanted = options(requests_per_second=1000.0)
     assert replica_range(wanted, capacity_rps=200.0, load=0.7) == (8, 16)
+
+
+def test_small_load_leaves_room_above_the_replicas_that_always_run() -> None:
+    assert replica_range(options(requests_per_second=1.0), capacity_rps=200.0, load=0.7) == (1, 3)
 
 
 def test_replicas_are_not_computed_without_a_load() -> None:
@@ -151,6 +155,11 @@ def test_memory_and_cpu_follow_the_peak_with_margins() -> None:
     # 900 * 1.1 = 990, up to 1024; * 1.5 = 1536. 0.9 busy CPUs at the measured load.
     assert (sizing.memory_request_mib, sizing.memory_limit_mib) == (1024, 1536)
     assert (sizing.cpu_request_milli, sizing.cpu_limit_milli) == (900, 2000)
+
+
+def test_small_servers_have_room_for_a_few_large_bodies() -> None:
+    sizing = size(measurements(peak_bytes=100 * 1024 * 1024), options())
+    assert (sizing.memory_request_mib, sizing.memory_limit_mib) == (128, 384)
 
 
 def test_cpu_request_never_exceeds_the_limit() -> None:
