@@ -46,6 +46,7 @@ python_packages() {
   isolated kserve 'kserve==0.21.0'
   isolated ray 'ray[serve]==2.60.0'
   quartet_beside_ray
+  isolated cyclonedx 'cyclonedx-python-lib[json-validation]==11.12.0'
   isolated moto 'moto[s3,server]==5.2.5'
 }
 
