@@ -92,12 +92,21 @@ class Cluster:
         file = self._folder / "config.yaml"
         file.write_text(yaml.safe_dump(config))
         url = f"http://{self.hosts[0].where.address}:{DASHBOARD_PORT}"
-        self.run_on_head(ray_program("serve"), "deploy", str(file), "--address", url)
+        # The dashboard drops connections until all of its parts have started.
+        deploy = (ray_program("serve"), "deploy", str(file), "--address", url)
+        wait_until(
+            lambda: self._try_on_head(*deploy).returncode == 0, "serve deploy", START_TIMEOUT_S
+        )
         wait_until(self._deployed, "the deployment", START_TIMEOUT_S)
 
     def run_on_head(self, *command: str) -> str:
         """Output of a command on the head, which must succeed."""
-        done = subprocess.run(
+        done = self._try_on_head(*command)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    def _try_on_head(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             self.hosts[0].command(*command),
             env=environment(),
             capture_output=True,
@@ -105,8 +114,6 @@ class Cluster:
             timeout=START_TIMEOUT_S,
             check=False,
         )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout
 
     def _deployed(self) -> bool:
         status = self._ask_dashboard("/api/serve/applications/")

@@ -139,7 +139,7 @@ def test_handle_gives_arrays_to_other_deployments(cluster: Cluster) -> None:
     assert "'wrong'" in answer["error"]
 
 
-def test_losing_a_host_costs_no_more_than_the_requests_in_flight_there(cluster: Cluster) -> None:
+def test_losing_a_host_costs_no_more_than_the_requests_under_way(cluster: Cluster) -> None:
     """Last in this module: the host does not come back."""
     survivor, lost = cluster.hosts
     outcomes: list[tuple[int, str]] = []
@@ -168,7 +168,9 @@ def test_losing_a_host_costs_no_more_than_the_requests_in_flight_there(cluster: 
         for each in running:
             each.result()
     failed = [outcome for outcome in outcomes if outcome[0] != 200]
-    assert len(failed) <= CLIENTS, failed
+    # Of each client the request that was under way, and one that was sent there before the proxy
+    # had heard; Ray does not repeat a request that may have begun.
+    assert len(failed) <= 2 * CLIENTS, failed
     # Those that were under way when the host went may be counted after it.
     assert {where for status, where in outcomes[before + CLIENTS :] if status == 200} == {
         survivor.where.address
