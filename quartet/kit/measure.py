@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,15 +44,25 @@ def measure(options: KitOptions) -> Measurements:
     """
     if not options.model_repo.is_dir():
         raise KitError(f"no such folder of models: {options.model_repo}")
-    # One process with the load generator in it: uvloop makes more requests of the same CPU.
+    # uvloop makes more requests of the same CPU; it does not exist everywhere.
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(_measure(options))
-    return uvloop.run(_measure(options))
+        new_loop = asyncio.new_event_loop
+    else:
+        new_loop = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(_measure(options))
+    except asyncio.CancelledError:
+        raise KitError("terminated") from None
 
 
 async def _measure(options: KitOptions) -> Measurements:
+    task = asyncio.current_task()
+    assert task is not None
+    # Else the server would outlive this process.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if options.url is not None:
         address = parse_address(options.url)
         await check_ready(address, options.model_repo)

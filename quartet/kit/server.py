@@ -61,15 +61,10 @@ async def started_server(
     ports = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--host", "127.0.0.1")
     words = ("serve", "--model-repository", str(repository))
     others = {k: v for k, v in os.environ.items() if not k.startswith("QUARTET_")}
+    environment = {**others, **settings}
     begin_s = time.perf_counter()
     with running_on(cpus):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "quartet", *words, *ports),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env={**others, **settings},
-        )
+        process = await _spawn((sys.executable, "-m", "quartet", *words, *ports), environment)
     log = _Log(process)
     try:
         try:
@@ -86,6 +81,26 @@ async def started_server(
     finally:
         await _stop(process)
         await log.close()
+
+
+async def _spawn(
+    command: tuple[str, ...], environment: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    """Start a process; if this is cancelled meanwhile, it does not stay behind."""
+    spawning = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+    )
+    try:
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        await _stop(await spawning)
+        raise
 
 
 async def check_ready(address: Address, repository: Path) -> None:
