@@ -27,6 +27,7 @@ NOT_SHIPPED = re.compile(r"\bquartet_sequences\b")
 OWN = {"up", "ALERTS"}
 """What Prometheus makes itself."""
 TYPE_LINE = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
+COMPARISON = re.compile(r"(?:==|[<>]=?) [\d.]+")
 HISTOGRAM = ("_bucket", "_sum", "_count")
 
 
@@ -124,6 +125,17 @@ def test_rule_reads_series_that_there_are(monitored: Monitored, rule: dict[str, 
     for selector in selectors(rule["expr"]):
         found = monitored.query(f"last_over_time({selector}[5m])")
         assert found or may_be_empty(selector), selector
+
+
+@pytest.mark.parametrize("rule", alerts_of(CHART_RULES), ids=lambda rule: rule["alert"])
+def test_both_sides_of_an_alert_have_labels_that_match(
+    monitored: Monitored, rule: dict[str, Any]
+) -> None:
+    always, comparisons = COMPARISON.subn(">= -1e18", rule["expr"])
+
+    assert comparisons
+    if rule["alert"] != "QuartetAbsent" and not may_be_empty(rule["expr"]):
+        assert monitored.query(always), always
 
 
 def test_no_alert_is_raised_by_servers_that_do_well(monitored: Monitored) -> None:
