@@ -1,8 +1,9 @@
 """Measures a real server: runs by batch size, the event loop's share, start-up.
 
-A run is measured in CPU seconds of the engine's only thread, which is how long it takes where
-nothing else wants the CPU, and of several rounds the least counts: what else a machine does makes
-times longer, never shorter.
+Runs and the start are measured in CPU seconds, of which a server with one engine thread hardly uses
+two at once: that is how long they take where nothing else wants the CPU. The latency beyond the
+engine is wall time, and the least of several rounds counts: what else a machine does makes it
+longer, never shorter.
 """
 
 import socket
@@ -20,12 +21,19 @@ from benchmarks.serving.http_wire import HttpWire
 from benchmarks.serving.processes import HOST, Running, quartet_server
 
 THREADS = 1
-SIZES = {PICTURES: (1, 2, 4, 8), DENSE: (1, 2, 4, 8, 16, 32, 64)}
+ROWS = {PICTURES: 4, DENSE: 1}
+"""Of a request: the faces of a photo, one vector."""
+SIZES = {PICTURES: (1, 2), DENSE: (1, 2, 4, 8, 16, 32, 64)}
+"""Requests of the runs that are measured, up to the model's largest batch."""
 DESCRIPTIONS = {
-    PICTURES: "the shipped face-attributes, 64 x 64 pictures: a row costs what a row costs",
-    DENSE: "four matrices of 67 MB in all: a run costs what reading the weights costs",
+    PICTURES: "the shipped face-attributes, 4 pictures a request, a run costs what its rows cost",
+    DENSE: "four matrices of 268 MB in all, a run costs little more than reading them",
 }
+QUEUE_ROWS = 1024
+"""``--max-queue-rows``."""
 RECEIVE_BYTES = 1 << 20
+FEWEST = 50
+"""Requests of a round at least: processes' CPU time is counted in hundredths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +58,15 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One batch size, measured once. Means of a request."""
+    """One batch size, measured once."""
 
+    requests: float
     run_s: float
-    """CPU of the process outside the event loop."""
+    """CPU of the process outside the event loop, of all requests."""
     loop_s: float
+    """CPU of the event loop, of all requests."""
     beyond_s: float
-    """Latency less the time that the engine was busy."""
+    """Latency of a request less the time that the engine was busy with it, a mean."""
 
 
 def measure(shipped: Path, seconds: float, rounds: int, environment: Sequence[str]) -> Measured:
@@ -74,7 +84,7 @@ def measure(shipped: Path, seconds: float, rounds: int, environment: Sequence[st
         starts = []
         for _ in range(rounds):
             with quartet_server(repository, folder / "log", ["--threads", str(THREADS)]) as server:
-                starts.append(server.ready_s)
+                starts.append(read_metric(server.http_port, "process_cpu_seconds_total"))
         with quartet_server(repository, folder / "log", ["--threads", str(THREADS)]) as server:
             services = [_measure(server, model, seconds, rounds) for model in SIZES]
     return Measured(environment=list(environment), start_s=min(starts), services=services)
@@ -90,12 +100,17 @@ def _measure(server: Running, model: str, seconds: float, rounds: int) -> Servic
         description=DESCRIPTIONS[model],
         instances=THREADS,
         max_batch=max(SIZES[model]),
-        rows=list(SIZES[model]),
-        run_s=[min(one.run_s for one in found[rows]) for rows in SIZES[model]],
-        loop_s=min(one.loop_s for one in alone),
+        request_rows=ROWS[model],
+        sizes=list(SIZES[model]),
+        run_s=[
+            sum(one.run_s for one in found[size]) / sum(one.requests for one in found[size])
+            for size in SIZES[model]
+        ],
+        loop_s=sum(one.loop_s for one in alone) / sum(one.requests for one in alone),
         cpu_share=1.0,
         beyond_s=min(one.beyond_s for one in alone),
         cpu_limit=THREADS,
+        queue_limit=QUEUE_ROWS // ROWS[model],
     )
 
 
@@ -104,9 +119,10 @@ def _round(server: Running, model: str, rows: int, seconds: float) -> Round:
     with connection(server.http_port) as link:
         request = infer_request(model, rows)
         exchange(link, request)
-        before, latencies = Counters.read(server.http_port, model), []
+        latencies: list[float] = []
+        before = Counters.read(server.http_port, model)
         end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
+        while time.perf_counter() < end or len(latencies) < FEWEST:
             sent = time.perf_counter()
             exchange(link, request)
             latencies.append(time.perf_counter() - sent)
@@ -114,8 +130,9 @@ def _round(server: Running, model: str, rows: int, seconds: float) -> Round:
     requests = after.requests - before.requests
     loop_s = after.loop_s - before.loop_s
     return Round(
-        run_s=(after.process_s - before.process_s - loop_s) / requests,
-        loop_s=loop_s / requests,
+        requests=requests,
+        run_s=after.process_s - before.process_s - loop_s,
+        loop_s=loop_s,
         beyond_s=sum(latencies) / len(latencies) - (after.busy_s - before.busy_s) / requests,
     )
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.autoscaling.experiments import Result
-from benchmarks.autoscaling.report import TARGET_S
+from benchmarks.autoscaling.simulation import TARGET_S
 
 COLOURS = {
     "cpu": "#d55e00",

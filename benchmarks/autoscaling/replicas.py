@@ -2,9 +2,9 @@
 
 Every array is flat over clusters and replicas: replica i of cluster c is element c * N + i. Time
 is cut into steps no longer than the shortest run, so an engine starts at most one run a step. Runs
-begin when an engine is free and rows wait, take all of them up to the largest batch, and last as
-measured. Requests count as arrived when their step begins, so latencies are exact but for a step:
-those rows of a run are late that had come by its end less the bound, which is read from a ring of
+begin when an engine is free and requests wait, take all of them up to the largest batch, and last
+as measured. Requests count as arrived when their step begins, so latencies are exact but for a
+step: those of a run are late that had come by its end less the bound, which is read from a ring of
 past arrival totals.
 """
 
@@ -42,21 +42,23 @@ class Replicas:
         """``bounds_s``: latencies whose excess is counted, seconds, ascending."""
         self.shape, self.service, self.step_s = shape, service, step_s
         self.bounds_s = np.asarray(bounds_s, np.float64)
-        self._curve = service.curve()
-        # Rows of a run that takes all that wait came while the run before went on, at the earliest.
-        self._prompt_s = 2 * float(self._curve[1:].max()) + service.beyond_s
         size, instances = shape.size, service.instances
+        self._curve = service.curve()
+        self._left_some: npt.NDArray[np.bool_] = np.zeros(size, np.bool_)
+        """Whether the last run that began could not take all that waited."""
+        # If it could, what the next run takes came while the last one went on, at the earliest.
+        self._prompt_s = 2 * float(self._curve[1:].max()) + service.beyond_s
         self.queue: Integers = np.zeros(size, np.int64)
-        """Rows that wait."""
+        """Requests that wait."""
         self.free_at: Floats = np.zeros((instances, size))
         """When each engine is free, seconds."""
         self._running: Integers = np.zeros((instances, size), np.int64)
         self.arrived: Integers = np.zeros(size, np.int64)
-        """Rows accepted so far."""
+        """Requests accepted so far."""
         self.busy_s: Floats = np.zeros(size)
         """Of all runs that were started, to their end."""
         self.late: Integers = np.zeros((len(self.bounds_s), shape.clusters), np.int64)
-        """Rows of each cluster that took longer than each bound."""
+        """Requests of each cluster that took longer than each bound."""
         self.rejected: Integers = np.zeros(shape.clusters, np.int64)
         self.now_step = 0
         # A run ends up to its length after the step in which the ring is read.
@@ -68,14 +70,16 @@ class Replicas:
         return self.now_step * self.step_s
 
     def answered(self) -> Integers:
-        """Rows of each cluster whose runs have begun."""
-        taken: Integers = (self.arrived - self.queue).reshape(self.shape.clusters, -1)
-        return np.sum(taken, axis=1, dtype=np.int64)
+        """Requests of each cluster whose runs have begun."""
+        taken = (self.arrived - self.queue).reshape(self.shape.clusters, -1)
+        counts: Integers = np.sum(taken, axis=1)
+        return counts
 
     def in_flight(self) -> Integers:
-        """Rows that wait or run, a replica, at the beginning of the step."""
-        running = self._running * (self.free_at > self.now_s)
-        total: Integers = self.queue + np.sum(running, axis=0, dtype=np.int64)
+        """Requests that wait or run, a replica, at the beginning of the step."""
+        total: Integers = self.queue.copy()
+        for running, free_at in zip(self._running, self.free_at, strict=True):
+            total += running * (free_at > self.now_s)
         return total
 
     def busy_until(self, at_s: float) -> Floats:
@@ -84,7 +88,7 @@ class Replicas:
         return self.busy_s - np.sum(ahead, axis=0, dtype=np.float64)
 
     def waiting_since(self, chosen: Integers) -> Floats:
-        """When the row that has waited longest came, for replicas where one waits, seconds.
+        """When the request that has waited longest came, for replicas where one waits, seconds.
 
         No earlier than what the ring still knows, which is the largest of ``bounds_s`` ago.
         """
@@ -101,10 +105,10 @@ class Replicas:
         return np.asarray(low * self.step_s, np.float64)
 
     def step(self, arrivals: npt.NDArray[np.signedinteger[Any]], cost: float) -> None:
-        """Let ``arrivals`` rows come to each replica, and engines begin what they can.
+        """Let ``arrivals`` requests come to each replica, and engines begin what they can.
 
         Args:
-            arrivals: rows for each replica.
+            arrivals: requests for each replica.
             cost: how many times as long as measured runs take.
         """
         self.queue += arrivals
@@ -131,27 +135,28 @@ class Replicas:
         if instance + 1 < self.service.instances:
             idle = (self.free_at[instance:, chosen] < self.now_s + self.step_s).sum(axis=0)
             waiting = -(-waiting // idle)
-        rows = np.minimum(waiting, self.service.max_batch)
-        lasts = self._curve[rows] * cost
+        taken = np.minimum(waiting, self.service.max_batch)
+        lasts = self._curve[taken] * cost
         begins = np.maximum(self.free_at[instance, chosen], self.now_s)
         ends = begins + lasts + self.service.beyond_s
         if self._prompt_s * cost < self.bounds_s[0]:
-            slow = np.flatnonzero(waiting > rows)
-            self._count(chosen[slow], rows[slow], ends[slow])
+            slow = np.flatnonzero(self._left_some[chosen])
+            self._count(chosen[slow], taken[slow], ends[slow])
         else:
-            self._count(chosen, rows, ends)
-        self.queue[chosen] -= rows
+            self._count(chosen, taken, ends)
+        self._left_some[chosen] = waiting > taken
+        self.queue[chosen] -= taken
         self.free_at[instance, chosen] = begins + lasts
-        self._running[instance, chosen] = rows
+        self._running[instance, chosen] = taken
         self.busy_s[chosen] += lasts
 
-    def _count(self, chosen: Integers, rows: Integers, ends: Floats) -> None:
-        """Count the late rows of the runs that end at ``ends``, whose rows still wait."""
+    def _count(self, chosen: Integers, size: Integers, ends: Floats) -> None:
+        """Count the late ones of the runs that end at ``ends``, whose requests still wait."""
         if not chosen.size:
             return
         taken = self.arrived[chosen] - self.queue[chosen]
         for number, bound in enumerate(self.bounds_s):
-            # Rows are late if they came before the end less the bound. All of a step come at its
+            # Those are late that came before the end less the bound. All of a step come at its
             # beginning, so those of the step in which that moment lies are late too.
             step = ((ends - bound) / self.step_s).astype(np.int64)
             step = np.minimum(step, self.now_step)
@@ -159,8 +164,8 @@ class Replicas:
             some = np.flatnonzero((before > taken) & (ends > bound))
             if not some.size:  # then none is later than the greater bounds
                 return
-            chosen, rows, ends, taken = chosen[some], rows[some], ends[some], taken[some]
-            late = np.minimum(before[some] - taken, rows)
+            chosen, size, ends, taken = chosen[some], size[some], ends[some], taken[some]
+            late = np.minimum(before[some] - taken, size)
             cluster = chosen // self.shape.replicas
             counts = np.bincount(cluster, late, self.shape.clusters)
             self.late[number] += counts.astype(np.int64)

@@ -6,12 +6,9 @@ from typing import Any
 from benchmarks.autoscaling.arrivals import TRACES
 from benchmarks.autoscaling.experiments import Result
 from benchmarks.autoscaling.service import Measured
-from benchmarks.autoscaling.simulation import BOUNDS_S, Outcome
+from benchmarks.autoscaling.simulation import BOUNDS_S, TARGET_S, Outcome
 from benchmarks.autoscaling.validation import BOUNDS_S as SEEN_BOUNDS_S
 from benchmarks.autoscaling.validation import Comparison
-
-TARGET_S = 0.5
-"""Latency that is promised: the objective of the shipped alerts."""
 
 
 def as_markdown(measured: Measured, results: Sequence[Result]) -> str:
@@ -23,12 +20,12 @@ def _services(measured: Measured) -> Iterator[str]:
     yield from (f"- {line}" for line in measured.environment)
     yield f"- start to ready: {measured.start_s:.2f} s"
     yield ""
-    yield "| model | rows: ms a run | rows/s | loop, ms a request | what it is |"
+    yield "| model | requests in a run: ms | requests/s | loop, ms a request | what it is |"
     yield "| --- | --- | --- | --- | --- |"
     for service in measured.services:
         runs = ", ".join(
-            f"{rows}: {run_s * 1e3:.1f}"
-            for rows, run_s in zip(service.rows, service.run_s, strict=True)
+            f"{size}: {run_s * 1e3:.1f}"
+            for size, run_s in zip(service.sizes, service.run_s, strict=True)
         )
         yield (
             f"| {service.name} | {runs} | {service.capacity:.0f} | {service.loop_s * 1e3:.2f} | "

@@ -45,21 +45,18 @@ class RunTimes:
         )
 
     def as_curve(self, service: Service) -> dict[str, list[float]]:
-        """``rows`` and ``run_s`` of a Service; a size that hardly occurred is left out.
+        """``sizes`` and ``run_s`` of a Service; sizes that hardly occurred are left out.
 
         Beyond the sizes that were seen, the curve goes on in proportion to the measured one.
         """
         enough = max(10, sum(runs for runs, _ in self.totals.values()) // 100)
         seen = {
-            rows: seconds / runs
+            rows // service.request_rows: seconds / runs
             for rows, (runs, seconds) in sorted(self.totals.items())
             if runs >= enough
         }
         curve = service.curve()
-        last = max(seen)
-        if last < service.max_batch:
-            seen[service.max_batch] = seen[last] * curve[service.max_batch] / curve[last]
-        if 1 not in seen:
-            first = min(seen)
-            seen[1] = seen[first] * curve[1] / curve[first]
-        return {"rows": sorted(seen), "run_s": [seen[rows] for rows in sorted(seen)]}
+        for end, nearest in ((1, min(seen)), (service.max_batch, max(seen))):
+            seen.setdefault(end, float(seen[nearest] * curve[end] / curve[nearest]))
+        sizes = sorted(seen)
+        return {"sizes": [float(size) for size in sizes], "run_s": [seen[size] for size in sizes]}

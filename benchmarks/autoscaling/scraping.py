@@ -65,7 +65,7 @@ class Scraper:
     def _scrape(self, chosen: Integers, now_s: float, second: int) -> None:
         replicas, service = self._replicas, self._replicas.service
         samples = self.samples
-        samples["queue"][chosen] = replicas.queue[chosen]
+        samples["queue"][chosen] = replicas.queue[chosen] * service.request_rows
         waits = chosen[replicas.queue[chosen] > 0]
         samples["age"][chosen] = 0.0
         samples["age"][waits] = now_s - replicas.waiting_since(waits)

@@ -16,12 +16,14 @@ class Service(BaseModel):
     description: str
     instances: int = Field(ge=1)
     """Runs at once, and engine threads."""
+    request_rows: int = Field(default=1, ge=1)
+    """Rows of every request."""
     max_batch: int = Field(ge=1)
-    """Rows of one run."""
-    rows: list[int]
-    """Batch sizes that were measured, from 1 to ``max_batch``."""
+    """Requests of one run, at most."""
+    sizes: list[int]
+    """Requests of the runs that were measured, from 1 to ``max_batch``."""
     run_s: list[float]
-    """Seconds that a run of so many rows keeps an engine thread busy where nothing else runs."""
+    """Seconds that such a run keeps an engine thread busy where nothing else runs."""
     loop_s: float = Field(ge=0)
     """CPU seconds of the event loop a request."""
     cpu_share: float = Field(ge=0)
@@ -31,16 +33,16 @@ class Service(BaseModel):
     cpu_limit: float = Field(gt=0)
     """CPUs that the container may use."""
     queue_limit: int = Field(default=1024, ge=1)
-    """Rows that may wait before requests are refused."""
+    """Requests that may wait before more are refused."""
 
     def curve(self) -> Floats:
-        """Seconds of a run by its rows, index 0 unused; between what was measured, linear."""
+        """Seconds of a run by its requests, index 0 unused; between what was measured, linear."""
         sizes = np.arange(self.max_batch + 1)
-        return np.interp(sizes, self.rows, self.run_s)
+        return np.interp(sizes, self.sizes, self.run_s)
 
     @property
     def capacity(self) -> float:
-        """Rows a second with all instances busy and batches of the best size."""
+        """Requests a second with all instances busy and batches of the best size."""
         curve = self.curve()
         return float(self.instances * np.max(np.arange(1, len(curve)) / curve[1:]))
 
@@ -51,7 +53,7 @@ class Measured(BaseModel):
     environment: list[str]
     """What it was measured on and with."""
     start_s: float
-    """From the start of the process to readiness, all models loaded."""
+    """From the start of the process to readiness, all models loaded, on a CPU of its own."""
     services: list[Service]
 
     def service(self, name: str) -> Service:

@@ -88,7 +88,7 @@ def _compare(case: Case, service: Service, repository: Path, folder: Path) -> Co
     servers = generator.integers(0, case.replicas, len(times_s))
     with _started(repository, folder, case.replicas) as running:
         before = RunTimes.read([server.http_port for server in running], service.name)
-        real = _watch(running, service.name, times_s, servers)
+        real = _watch(running, service, times_s, servers)
         after = RunTimes.read([server.http_port for server in running], service.name)
     seen = service.model_copy(update=after.since(before).as_curve(service))
     return Comparison(case, len(times_s), real, _simulate(case, seen, times_s, servers))
@@ -105,10 +105,11 @@ def _started(repository: Path, folder: Path, count: int) -> Iterator[list[Runnin
 
 def _watch(
     running: Sequence[Running],
-    model: str,
+    service: Service,
     times_s: npt.NDArray[np.float64],
     servers: npt.NDArray[np.int64],
 ) -> Seen:
+    model, rows = service.name, service.request_rows
     queue: list[float] = []
     stop = threading.Event()
 
@@ -120,7 +121,7 @@ def _watch(
     watcher.start()
     try:
         addresses = [(HOST, server.http_port) for server in running]
-        latencies = OpenLoop(addresses, infer_request(model, 1)).run(times_s, servers)
+        latencies = OpenLoop(addresses, infer_request(model, rows)).run(times_s, servers)
     finally:
         stop.set()
         watcher.join()
@@ -143,7 +144,7 @@ def _simulate(
     for step, arrivals in enumerate(counts):
         replicas.step(arrivals, 1.0)
         if (step + 1) % round(SAMPLE_S / STEP_S) == 0:
-            queue.append(float(replicas.queue.mean()))
+            queue.append(float(replicas.queue.mean()) * service.request_rows)
         if step + 1 == round((LASTS_S - WINDOW_S) / STEP_S):
             window_s = replicas.busy_until(replicas.now_s)
     busy = (replicas.busy_until(replicas.now_s) - window_s) / WINDOW_S / service.instances

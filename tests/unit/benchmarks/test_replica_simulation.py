@@ -33,14 +33,14 @@ LINEAR = Service(
     description="a row costs 20 ms",
     instances=1,
     max_batch=8,
-    rows=[1, 8],
+    sizes=[1, 8],
     run_s=[0.02, 0.16],
     loop_s=0,
     cpu_share=1,
     beyond_s=0,
     cpu_limit=1,
 )
-FLAT = LINEAR.model_copy(update={"max_batch": 64, "rows": [1, 64], "run_s": [0.032, 0.08]})
+FLAT = LINEAR.model_copy(update={"max_batch": 64, "sizes": [1, 64], "run_s": [0.032, 0.08]})
 TWO = FLAT.model_copy(update={"instances": 2})
 
 
@@ -189,6 +189,36 @@ def test_a_queue_grows_as_the_servers_does_when_more_comes_than_it_can() -> None
     assert simulated.queue == pytest.approx(real.queue, abs=16)  # two runs
     assert simulated.utilization == pytest.approx(1, abs=1e-9)
     assert real.utilization == pytest.approx(1, abs=1e-9)
+
+
+def test_every_request_of_a_backlog_is_as_late_as_its_run() -> None:
+    replicas = Replicas(Shape(1, 1), LINEAR, STEP_S, (0.5, 1.0))
+    replicas.step(np.array([100]), 1.0)
+    for _ in range(300):
+        replicas.step(np.zeros(1, np.int64), 1.0)
+
+    # Runs of 8 take 0.16 s: the third ends at 0.48 s, the sixth at 0.96 s.
+    assert replicas.late[:, 0].tolist() == [100 - 24, 100 - 48]
+    assert replicas.answered().tolist() == [100]
+    assert replicas.busy_s.tolist() == pytest.approx([12 * 0.16 + 0.08])
+
+
+def test_more_than_the_queue_holds_is_refused() -> None:
+    small = LINEAR.model_copy(update={"queue_limit": 10})
+    replicas = Replicas(Shape(1, 2), small, STEP_S, BOUNDS_S)
+    replicas.step(np.array([15, 5]), 1.0)
+
+    assert replicas.rejected.tolist() == [5]
+    assert replicas.queue.tolist() == [2, 0]
+
+
+def test_the_oldest_that_waits_is_found() -> None:
+    replicas = Replicas(Shape(1, 2), LINEAR, STEP_S, BOUNDS_S)
+    for step in range(10):
+        replicas.step(np.array([4, 0 if step else 1]), 1.0)
+
+    # 4 of step 0 run until 0.08 s, then 8 of steps 1 and 2: those of step 3 wait.
+    assert replicas.waiting_since(np.array([0])).tolist() == pytest.approx([3 * STEP_S])
 
 
 def arrivals(rate: float) -> npt.NDArray[np.float64]:
