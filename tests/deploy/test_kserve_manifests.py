@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from quartet.monitoring import queries
-from serving.settings import ServerSettings
 from tests.deploy.kserve_resources import (
     KSERVE,
     merge_container,
@@ -17,6 +16,7 @@ from tests.deploy.kserve_resources import (
     service_faults,
 )
 from tests.deploy.schemas import kustomize, validate
+from tests.deploy.server_environment import unknown_variables
 
 Document = dict[str, Any]
 KSERVE_GROUP = "serving.kserve.io/"
@@ -81,11 +81,11 @@ def test_no_runtime_is_selected_for_a_service_that_leaves_the_protocol_out(
 def test_settings_in_the_runtimes_are_the_servers(
     runtimes: list[Document], services: list[Document]
 ) -> None:
-    known = {"QUARTET_" + "__".join(path).upper() for path in setting_paths(ServerSettings)}
     containers = [merge_container(runtime_of(s, runtimes), s) for s in services]
-    used = {e["name"] for c in containers for e in c["env"] if e["name"].startswith("QUARTET_")}
-    assert used
-    assert used <= known
+    variables = {e["name"]: "" for container in containers for e in container["env"]}
+    assert "QUARTET_DRAIN_DELAY_S" in variables
+    assert unknown_variables(variables) == []
+    assert unknown_variables({"QUARTET_DRAIN_DELAY": ""}) == ["QUARTET_DRAIN_DELAY"]
 
 
 def test_container_of_a_service_is_the_runtimes_with_its_own_additions(
@@ -225,12 +225,3 @@ def test_rules_refuse_a_seeded_fault_of_an_inference_service(
     edit(service)
     (found,) = service_faults(service)
     assert fault in found
-
-
-def setting_paths(schema: Any, *before: str) -> list[tuple[str, ...]]:
-    """Names of all settings, those of sections behind the section's."""
-    paths: list[tuple[str, ...]] = []
-    for name, field in schema.model_fields.items():
-        section = getattr(field.annotation, "model_fields", None)
-        paths += setting_paths(field.annotation, *before, name) if section else [(*before, name)]
-    return paths
