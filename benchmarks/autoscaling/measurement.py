@@ -92,7 +92,8 @@ def measure(shipped: Path, seconds: float, rounds: int, environment: Sequence[st
 
 def _measure(server: Running, model: str, seconds: float, rounds: int) -> Service:
     found = {
-        rows: [_round(server, model, rows, seconds) for _ in range(rounds)] for rows in SIZES[model]
+        size: [_round(server, model, size * ROWS[model], seconds) for _ in range(rounds)]
+        for size in SIZES[model]
     }
     alone = found[1]
     return Service(
