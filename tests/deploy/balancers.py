@@ -134,14 +134,19 @@ def rendered(
     kind: Kind, replicas: Sequence[ServerProcess], ports: tuple[int, int], changes: Changes
 ) -> str:
     """The example with a test's addresses and changes, each of which must apply."""
-    text = (EXAMPLES / kind.example).read_text()
+    text = kept_in_folder(kind, (EXAMPLES / kind.example).read_text())
     for public, port in zip(EXAMPLE_PORTS, ports, strict=True):
         listen = kind.listen.format(port=public)
         text = replaced(text, listen, kind.listen_on_loopback.format(port=port))
-    for old, new in {**changes, **({NO_LOG: kind.here} if kind.here else {})}.items():
+    for old, new in changes.items():
         text = replaced(text, old, new)
     where = dict(zip(EXAMPLE_HOSTS, replicas, strict=True))
     return "".join(_readdressed(line, where) for line in text.splitlines(keepends=True))
+
+
+def kept_in_folder(kind: Kind, text: str) -> str:
+    """An example with settings that keep in its folder what the program writes."""
+    return replaced(text, NO_LOG, kind.here) if kind.here else text
 
 
 def replaced(text: str, old: str, new: str) -> str:

@@ -10,6 +10,7 @@ from tests.e2e.graphs import identity, write_model
 from tests.e2e.process import ServerProcess, wait_until
 
 COUNT = 3
+HOST = "127.0.0.1"
 FLAGS = ("--threads", "1")
 """Three replicas share the machine."""
 IDENTITY, DIGITS, TEXT, PICTURES = "identity", "mnist", "shakespeare", "dcgan-mnist"
@@ -34,32 +35,48 @@ class Replicas(list[ServerProcess]):
         self.ended: list[int] = []
         """Exit statuses."""
 
-    def start(self) -> None:
-        """One more, on free ports."""
-        self.append(ServerProcess(self._repository, *self._flags))
+    def start(self, *flags: str, host: str = HOST) -> None:
+        """One more, with further flags; its ports are free ones if no flag says otherwise."""
+        self.append(ServerProcess(self._repository, *self._flags, *flags, host=host))
 
     def restart(self, number: int) -> None:
         """End one, start the next one on the same ports and wait until it is ready."""
         self.end(number)
+        self.begin(number)
+        self[number].wait_ready()
+
+    def begin(self, number: int, repository: Path | None = None) -> None:
+        """Start the next one where one has ended; ``repository``: another than theirs."""
         old = self[number]
         old.close()
         ports = ("--http-port", str(old.http_port), "--grpc-port", str(old.grpc_port))
-        self[number] = ServerProcess(self._repository, *self._flags, *ports)
-        self[number].wait_ready()
+        flags = (*self._flags, *ports)
+        self[number] = ServerProcess(repository or self._repository, *flags, host=old.host)
 
     def end(self, number: int) -> None:
-        """SIGTERM, and wait for the end."""
-        self[number].signal()
-        self.ended.append(self[number].wait_exit())
+        """SIGTERM, and wait for the end, which must cut nothing off."""
+        replica = self[number]
+        replica.signal()
+        self.ended.append(replica.wait_exit())
+        warnings = [line for line in replica.lines if line.get("level") != "info"]
+        assert not warnings, warnings
 
     def wait_served(self, number: int) -> None:
         """Wait until the replica has answered over both protocols: the balancer has it back."""
-        replica = self[number]
-        for protocol in ("http", "grpc"):
-            wait_until(
-                partial(_has_answered, replica, protocol),
-                f"a request over {protocol} for the replica that has come back",
-            )
+        self.wait_answered(number, "http")
+        self.wait_answered(number, "grpc")
+
+    def wait_answered(self, number: int, protocol: str) -> None:
+        """Wait until the replica has answered a request over ``http`` or ``grpc``."""
+        wait_until(
+            partial(_has_answered, self[number], protocol),
+            f"a request over {protocol} for the replica that has come back",
+        )
+
+    def close(self) -> None:
+        """End all of them, by force if need be."""
+        for replica in self:
+            replica.close()
 
 
 def _has_answered(replica: ServerProcess, protocol: str) -> bool:
@@ -77,5 +94,4 @@ def started(repository: Path, *flags: str) -> Iterator[Replicas]:
             replica.wait_ready()
         yield replicas
     finally:
-        for replica in replicas:
-            replica.close()
+        replicas.close()

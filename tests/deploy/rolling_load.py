@@ -20,14 +20,16 @@ from tests.e2e.process import wait_until
 from tests.patience import TIMEOUT_S
 
 SEVEN = REPOSITORY_ROOT / "docs" / "images" / "seven.png"
-SYMBOLS = 3000
-"""Of one streamed text: about a second of one processor."""
-PICTURES_OF_ONE_REQUEST = 200
+SYMBOLS = 1000
+"""Of one streamed text: some tenths of a second of one processor."""
+PICTURES_OF_ONE_REQUEST = 100
 STREAMED_REQUESTS = 100
 """Of one ModelStreamInfer, one after the other, with a pause between them: it lasts for longer than
 a balancer needs to see that a replica ends."""
 PAUSE_S = 0.05
 """Between calls of one client: the processor is to be shared by three replicas and a balancer."""
+LONG_PAUSE_S = 0.3
+"""After a call that costs the processor as much as a hundred others."""
 Call = Callable[[], None]
 """One call and a look at its answer; raises whatever is wrong with it."""
 
@@ -43,9 +45,9 @@ class Load:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def add(self, name: str, call: Call) -> None:
-        """One more client, which begins at once."""
-        thread = threading.Thread(target=self._repeat, args=(name, call), name=name)
+    def add(self, name: str, call: Call, pause_s: float = PAUSE_S) -> None:
+        """One more client, which begins at once; ``pause_s``: after each of its calls."""
+        thread = threading.Thread(target=self._repeat, args=(name, call, pause_s), name=name)
         self._threads.append(thread)
         thread.start()
 
@@ -77,7 +79,7 @@ class Load:
             thread.join(TIMEOUT_S)
             assert not thread.is_alive(), f"a call of {thread.name} hangs"
 
-    def _repeat(self, name: str, call: Call) -> None:
+    def _repeat(self, name: str, call: Call, pause_s: float) -> None:
         while not self._stop.is_set():
             try:
                 call()
@@ -85,7 +87,7 @@ class Load:
                 self.failures.append(f"{name}: {type(error).__name__}: {error}")
             else:
                 self.done[name] += 1
-            self.pause(PAUSE_S)
+            self.pause(pause_s)
 
 
 @contextlib.contextmanager
@@ -98,30 +100,50 @@ def running_load() -> Iterator[Load]:
         load.stop()
 
 
-class Rest:
-    """Calls over HTTP/1.1 to one address."""
+class KeptConnection:
+    """A connection of one thread that is used until the server asks for another."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, opened: Callable[[], http.client.HTTPConnection]) -> None:
+        """``opened`` makes a new one."""
+        self._opened = opened
+        self._connection = opened()
+
+    def get(self) -> http.client.HTTPConnection:
+        """The same as before, unless it was closed after its last answer."""
+        if self._connection.sock is None:
+            self._connection = self._opened()
+        return self._connection
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
+
+
+class Rest:
+    """Calls over HTTP/1.1."""
+
+    def __init__(self, address: Callable[[], str]) -> None:
+        """``address``: host and port for the next connection."""
         self._address = address
-        self._kept = self._connection()
-        self._kept_pictures = self._connection()
+        self._kept = KeptConnection(self._connection)
+        self._kept_for_pictures = KeptConnection(self._connection)
 
     def add_to(self, load: Load) -> None:
         """All of them."""
         load.add("rest: kept connection", self.infer_on_kept_connection)
         load.add("rest: new connection", self.infer_on_new_connection)
         load.add("rest: classify", self.classify)
-        load.add("rest: text stream", self.stream_text)
-        load.add("rest: pictures", self.make_pictures)
+        load.add("rest: text stream", self.stream_text, LONG_PAUSE_S)
+        load.add("rest: pictures", self.make_pictures, LONG_PAUSE_S)
 
     def close(self) -> None:
         """End the connections that are kept."""
         self._kept.close()
-        self._kept_pictures.close()
+        self._kept_for_pictures.close()
 
     def infer_on_kept_connection(self) -> None:
         """JSON, on one connection, which is made anew only if it was closed in good order."""
-        self._infer(self._kept)
+        self._infer(self._kept.get())
 
     def infer_on_new_connection(self) -> None:
         """JSON, each time on a connection of its own."""
@@ -145,7 +167,7 @@ class Rest:
         """Pictures of one seed, as bytes."""
         path = f"/v1/images/{PICTURES}?seed=7&n={PICTURES_OF_ONE_REQUEST}"
         form = {"accept": "application/octet-stream"}
-        body = self._ask(self._kept_pictures, "GET", path, None, form)
+        body = self._ask(self._kept_for_pictures.get(), "GET", path, None, form)
         assert len(body) % PICTURES_OF_ONE_REQUEST == 0, len(body)
 
     def _infer(self, connection: http.client.HTTPConnection) -> None:
@@ -155,7 +177,7 @@ class Rest:
         assert json.loads(body)["outputs"][0]["data"] == [4], body
 
     def _connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
+        return http.client.HTTPConnection(self._address(), timeout=TIMEOUT_S)
 
     @staticmethod
     def _ask(
@@ -194,7 +216,7 @@ class Grpc:
         load.add("grpc: kept channel", self.infer_on_kept_channel)
         load.add("grpc: new channel", self.infer_on_new_channel)
         load.add("grpc: requests on a stream", lambda: self.stream_infer(load))
-        load.add("grpc: pictures", self.stream_pictures)
+        load.add("grpc: pictures", self.stream_pictures, LONG_PAUSE_S)
 
     def close(self) -> None:
         """End the channel."""

@@ -122,26 +122,35 @@ class ServerProcess(LoggedProcess):
     """``quartet serve`` on free ports; its log lines are kept."""
 
     def __init__(
-        self, repository: Path, *flags: str, environment: Mapping[str, str] | None = None
+        self,
+        repository: Path,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         """Start it; ``wait_listening`` and ``wait_ready`` follow.
 
-        ``environment``: its ``QUARTET_*`` variables, of which it has no others.
+        Args:
+            repository: folder of models.
+            flags: of ``quartet serve``.
+            environment: its ``QUARTET_*`` variables, of which it has no others.
+            host: address of loopback that it listens on.
         """
+        self.host = host
         command = [sys.executable, "-m", "quartet", "serve", "--model-repository", str(repository)]
         ports = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
-        super().__init__([*command, "--host", "127.0.0.1", *ports, *flags], environment)
+        super().__init__([*command, "--host", host, *ports, *flags], environment)
         self.http_port = self.grpc_port = self.metrics_port = 0
 
     @property
     def grpc_address(self) -> str:
         """Host and port of gRPC."""
-        return f"127.0.0.1:{self.grpc_port}"
+        return f"{self.host}:{self.grpc_port}"
 
     @property
     def http_address(self) -> str:
         """Host and port of REST."""
-        return f"127.0.0.1:{self.http_port}"
+        return f"{self.host}:{self.http_port}"
 
     def wait_listening(self) -> "ServerProcess":
         """Wait until the ports are open, and learn them."""
@@ -174,7 +183,7 @@ class ServerProcess(LoggedProcess):
     @contextlib.contextmanager
     def connection(self) -> Iterator[http.client.HTTPConnection]:
         """A keep-alive HTTP connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=TIMEOUT_S)
         try:
             yield connection
         finally:
