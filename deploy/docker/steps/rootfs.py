@@ -56,6 +56,8 @@ UNUSED_LIBRARY = (
     "venv",
     "config-*",
     "distutils",
+    "lib-dynload/_tkinter.*",
+    "lib-dynload/*_test*",
 )
 """Of Python's standard library: installers, desktop programs, the library's own tests."""
 
@@ -110,7 +112,7 @@ def build_rootfs(system: System, environment: Path) -> dict[str, debian.Package]
     system.target.mkdir(parents=True)
     packages = debian.read_packages(system.source)
     owned = debian.owners(system.source, packages)
-    files = {*python_files(), *libraries(_executables(), environment)}
+    files = {*python_files(), *needed_libraries(environment)}
     unpackaged = {path for path in files if _owner(system, owned, path) is None}
     kept = {owner for path in files if (owner := _owner(system, owned, path))}
     kept |= {name for name in (*PACKAGES, *SHELL) if name in packages}
@@ -139,29 +141,35 @@ def python_files() -> set[str]:
     return found | _links_to(sys._base_executable)  # type: ignore[attr-defined]
 
 
-def libraries(programs: Iterable[Path], environment: Path | None = None) -> set[str]:
-    """Every library that the loader takes for ``programs`` and ``environment``, as ldd(1) says.
-
-    Those within ``environment`` are left out: packages load them by path.
+def needed_libraries(environment: Path) -> set[str]:
+    """What the interpreter, its library and the packages of ``environment`` load, from outside it.
 
     Raises:
-        ValueError: one is not found.
+        ValueError: the interpreter or a package needs a library that is not here.
     """
-    own = shared_objects(environment) if environment else []
-    command = ["ldd", *map(str, [*programs, *own])]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    missing = set(re.findall(r"^\s*(\S+) => not found", listed, re.MULTILINE))
-    missing -= {DRIVER, *(file.name for file in own)}
+    packages = shared_objects(environment)
+    interpreter = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
+    found, missing = libraries([interpreter, *packages])
+    # Packages load their own, and the host's driver, by path.
+    missing -= {DRIVER, *(file.name for file in packages)}
     if missing:
         raise ValueError(f"libraries that packages need are not here: {sorted(missing)}")
+    # A module of the standard library that lacks one, such as Tk's, cannot be imported in the base
+    # either.
+    found |= libraries(shared_objects(Path(sysconfig.get_path("stdlib"))))[0]
+    return {path for path in found if not path.startswith(f"{environment}/")}
+
+
+def libraries(files: Iterable[Path]) -> tuple[set[str], set[str]]:
+    """The libraries that the loader takes for ``files``, as ldd(1) says.
+
+    Returns: paths, with each link on the way to the file; and the names that were not found.
+    """
+    command = ["ldd", *map(str, files)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    missing = set(re.findall(r"^\s*(\S+) => not found", listed, re.MULTILINE))
     found = set(re.findall(r"^\s*(?:\S+ => )?(/\S+) \(0x", listed, re.MULTILINE))
-    found = {path for path in found if not (environment and path.startswith(f"{environment}/"))}
-    return {link for path in found for link in _links_to(path)}
-
-
-def _executables() -> list[Path]:
-    interpreter = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
-    return [interpreter, *shared_objects(Path(sysconfig.get_path("stdlib")))]
+    return {link for path in found for link in _links_to(path)}, missing
 
 
 def _links_to(path: str) -> set[str]:
@@ -183,7 +191,7 @@ def _owners_of_needs(
     """The packages of the libraries that the programs of ``kept`` load."""
     paths = (Path(path) for name in kept for path in packages[name].paths)
     programs = [p for p in paths if p.parent.name in ("bin", "sbin") and p.is_file()]
-    found = (_owner(system, owned, path) for path in libraries(programs))
+    found = (_owner(system, owned, path) for path in libraries(programs)[0])
     return {owner for owner in found if owner is not None}
 
 
