@@ -122,7 +122,7 @@ class Arguments(Config):
 
 def build(arguments: Arguments) -> serve.Application:
     """The application; ``import_path`` of the configuration file names this function."""
-    return Quartet.bind(arguments.settings)
+    return Quartet.bind(arguments.settings)  # type: ignore[attr-defined]  # the decorator adds it
 
 
 def _datatype(array: np.ndarray) -> Datatype:

@@ -8,7 +8,7 @@ import json
 import sys
 
 import numpy as np
-import ray  # type: ignore[import-not-found]  # of another environment
+import ray
 from ray import serve
 
 from serving.errors import ServingError

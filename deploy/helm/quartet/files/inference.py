@@ -9,12 +9,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
 READY_WITHIN_S = 120.0
 TIMEOUT_S = 30.0
 
 
-def call(url: str, body: dict | None = None) -> dict:
+def call(url: str, body: dict[str, Any] | None = None) -> Any:
     """The JSON answer of GET, or of POST where there is a body; empty where the answer is.
 
     Raises:
@@ -55,7 +56,7 @@ def ready_models(base: str) -> list[str]:
     return [entry["id"] for entry in call(f"{base}/v1/models")["data"]]
 
 
-def zeros(declared: dict) -> dict:
+def zeros(declared: dict[str, Any]) -> dict[str, Any]:
     """Zeros, false or empty texts as a declared input's type asks; free axes get one element."""
     shape = [max(int(length), 1) for length in declared["shape"]]
     size = 1
@@ -95,4 +96,4 @@ def main(base: str, model: str = "", within_s: float = READY_WITHIN_S) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    sys.exit(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""))
