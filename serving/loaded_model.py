@@ -10,6 +10,7 @@ from serving.pb.inference import model_config_pb2 as pb
 from serving.providers import Device
 from serving.request_check import RequestChecker
 from serving.scheduler import Scheduler
+from serving.session import Interrupter
 from serving.settings import GenerationSettings
 from serving.tasks.captioning import Captioner
 from serving.tasks.image_classification import ImageClassifier
@@ -32,6 +33,8 @@ class Engines:
     metrics: Metrics
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     """Of models that write text."""
+    interrupter: Interrupter = field(default_factory=Interrupter)
+    """Ends what runs, also in models that are not ready yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,10 +154,11 @@ class ModelRepository:
             await model.drain()
 
     def close(self) -> None:
-        """Fail what still waits, and end what still runs."""
+        """Fail what still waits, and end what still runs, in models that load, too."""
         for model in self.ready_models():
             model.close()
             model.interrupt()
+        self._engines.interrupter.interrupt()
 
     def _part(self, name: str, version: str) -> LoadedModel:
         """See ``get``; ``name`` is no model's."""

@@ -1,6 +1,8 @@
 """One ONNX graph: its declared tensors, and running it."""
 
 import ctypes
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,30 @@ class SessionOptions:
     inter_op_threads: int = 1
     memory_arena: bool = True
     memory_pattern: bool = True
+
+
+class Interrupter:
+    """Ends the runs of all sessions of a server: those that serve, and those that are loading."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: weakref.WeakSet[OnnxSession] = weakref.WeakSet()
+        self._interrupted = False
+
+    def add(self, session: "OnnxSession") -> "OnnxSession":
+        """Have ``session`` interrupted with the others; at once if they have been. Any thread."""
+        with self._lock:
+            self._sessions.add(session)
+            if self._interrupted:
+                session.interrupt()
+        return session
+
+    def interrupt(self) -> None:
+        """Let every run, also those to come, end before its next operator."""
+        with self._lock:
+            self._interrupted = True
+            for session in self._sessions:
+                session.interrupt()
 
 
 class OnnxSession:

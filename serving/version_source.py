@@ -37,7 +37,7 @@ class VersionSource:
         path = self.path.parent / file
         if not path.is_file():
             raise ConfigError(f"{self.folder.name}/{self.version} has no file {file!r}")
-        return OnnxSession(path, self.engines.device, _session_options(self.config, self.plan))
+        return _open(path, self.config, self.plan, self.engines)
 
     def declared_task(self) -> TaskDeclaration | None:
         """What the model says it is for: a parameter of the file wins over the graph's metadata.
@@ -72,8 +72,13 @@ def open_version(
         engines=engines,
         plan=plan,
         path=path,
-        session=OnnxSession(path, engines.device, _session_options(config, plan)),
+        session=_open(path, config, plan, engines),
     )
+
+
+def _open(path: Path, config: ModelConfig, plan: ThreadPlan, engines: Engines) -> OnnxSession:
+    session = OnnxSession(path, engines.device, _session_options(config, plan))
+    return engines.interrupter.add(session)
 
 
 def _model_path(folder: Path, config: ModelConfig) -> Path:

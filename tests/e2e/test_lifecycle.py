@@ -18,7 +18,7 @@ from tests.e2e.graphs import (
     write_broken_golden,
     write_model,
 )
-from tests.e2e.process import ServerProcess, slow_document
+from tests.e2e.process import ServerProcess, slow_document, wait_until
 
 pytestmark = pytest.mark.e2e
 ONE = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [1]}]}
@@ -39,13 +39,18 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def write_model_that_warms_up(repository: Path, steps: float) -> None:
+    """The slow model, whose loading takes as long as a request of ``steps``."""
+    write_model(repository, "slow", slow(), config=LONG_WARM_UP)
+    warm_up = repository / "slow" / "warmup"
+    warm_up.mkdir()
+    (warm_up / "steps").write_bytes(np.array(steps, "<f4").tobytes())
+
+
 def test_server_is_live_but_not_ready_while_a_model_loads(
     start_server: StartServer, tmp_path: Path, slow_steps: Callable[[float], float]
 ) -> None:
-    write_model(tmp_path, "slow", slow(), config=LONG_WARM_UP)
-    warm_up = tmp_path / "slow" / "warmup"
-    warm_up.mkdir()
-    (warm_up / "steps").write_bytes(np.array(slow_steps(1.5), "<f4").tobytes())
+    write_model_that_warms_up(tmp_path, slow_steps(1.5))
     server = start_server(tmp_path).wait_listening()
     live = server.request("GET", "/v2/health/live")
     started = server.request("GET", "/v2/health/started")
@@ -67,6 +72,21 @@ def test_server_is_live_but_not_ready_while_a_model_loads(
     assert server.request("GET", "/v2/health/started").status == 200
     assert server.request("GET", "/v2/health/ready").status == 200
     assert server.infer_json("slow", slow_document(1)).status == 200
+
+
+def test_sigterm_while_a_model_warms_up_ends_the_server(
+    start_server: StartServer, tmp_path: Path, slow_steps: Callable[[float], float]
+) -> None:
+    """Nobody waits for it: neither for the drain delay nor for the model."""
+    write_model_that_warms_up(tmp_path, slow_steps(600))
+    server = start_server(tmp_path, "--drain-delay-s", "600").wait_listening()
+    begun = server.metric("process_cpu_seconds_total")
+    wait_until(lambda: server.metric("process_cpu_seconds_total") > begun + 1, "a run")
+    server.signal()
+    assert server.wait_exit() == 0
+    # The engine itself, too, has something to say about it.
+    own = [line["message"] for line in server.lines if "logger" in line]
+    assert own[-2:] == ["draining", "stopped"]
 
 
 def test_ports_open_when_the_models_are_loaded_if_that_was_asked_for(

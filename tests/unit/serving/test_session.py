@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from quartet.config import ConfigError
 from serving.errors import InferenceFailed, ShuttingDown
 from serving.providers import Device
-from serving.session import OnnxSession, SessionOptions
+from serving.session import Interrupter, OnnxSession, SessionOptions
 from serving.types import DATATYPES, Array, Datatype
 from tests.e2e.graphs import identity, look_up, sum_and_difference
 
@@ -150,6 +150,19 @@ def test_interrupt_ends_runs_as_a_shutdown(open_session: Open, datatype: str) ->
     session.interrupt()
     with pytest.raises(ShuttingDown, match="unloaded"):
         session.run(inputs, ["y"])
+
+
+def test_interrupter_ends_runs_of_sessions_added_before_and_after(open_session: Open) -> None:
+    interrupter = Interrupter()
+    before = interrupter.add(open_session(identity("FP32")))
+    other = open_session(identity("FP32"))
+    interrupter.interrupt()
+    after = interrupter.add(open_session(identity("FP32")))
+    inputs = {"x": np.zeros((1, 2), np.float32)}
+    for session in (before, after):
+        with pytest.raises(ShuttingDown, match="unloaded"):
+            session.run(inputs, ["y"])
+    other.run(inputs, ["y"])
 
 
 def bound(session: OnnxSession, x: Array, y: Array) -> onnxruntime.IOBinding:
