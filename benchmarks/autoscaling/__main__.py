@@ -52,7 +52,8 @@ def simulate(measured: Measured, args: argparse.Namespace) -> None:
     if args.output:
         args.output.write_text(json.dumps(as_json(measured, results)) + "\n", encoding="utf-8")
     if args.image:
-        draw([one for one in results if one.experiment.choice is all_strategies], args.image)
+        drawn = [one for one in results if one.experiment.choice is all_strategies]
+        draw([one for one in drawn if one.experiment.trace == "burst"], args.image)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -57,6 +57,9 @@ class Replicas:
         """Requests accepted so far."""
         self.busy_s: Floats = np.zeros(size)
         """Of all runs that were started, to their end."""
+        self.full_s: Floats = np.zeros(size)
+        """What the same requests would have taken in runs of the best size."""
+        self._best_s = service.instances / service.capacity
         self.late: Integers = np.zeros((len(self.bounds_s), shape.clusters), np.int64)
         """Requests of each cluster that took longer than each bound."""
         self.rejected: Integers = np.zeros(shape.clusters, np.int64)
@@ -149,6 +152,7 @@ class Replicas:
         self.free_at[instance, chosen] = begins + lasts
         self._running[instance, chosen] = taken
         self.busy_s[chosen] += lasts
+        self.full_s[chosen] += taken * (self._best_s * cost)
 
     def _count(self, chosen: Integers, size: Integers, ends: Floats) -> None:
         """Count the late ones of the runs that end at ``ends``, whose requests still wait."""

@@ -2,7 +2,8 @@
 
 Definitions are those of ``quartet_queue_size``, ``quartet_queue_age_seconds``,
 ``quartet_utilization`` and ``quartet_loop_utilization``; requests a second are ``rate()`` over a
-minute, CPU is what the metrics server reports: a mean of 30 s.
+minute, CPU is what the metrics server reports: a mean of 30 s. ``load`` is no metric of the server:
+the part of the engine's time that its requests would take in runs of the best size.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,15 @@ import numpy.typing as npt
 from benchmarks.autoscaling.replicas import Integers, Replicas
 from benchmarks.autoscaling.service import Floats
 
-Signal = Literal["queue", "age", "utilization", "loop", "requests", "cpu"]
+Signal = Literal["queue", "age", "utilization", "loop", "load", "requests", "cpu"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
-WINDOWS_S: dict[Signal, int] = {"utilization": 15, "loop": 15, "requests": 60, "cpu": 30}
+WINDOWS_S: dict[Signal, int] = {
+    "utilization": 15,
+    "loop": 15,
+    "load": 15,
+    "requests": 60,
+    "cpu": 30,
+}
 """Seconds over which a signal is a mean; others are of the moment."""
 MEMORY = max(WINDOWS_S.values()) + 1
 SCRAPE_S = 15
@@ -28,7 +35,8 @@ class _Seconds:
     """Totals at the end of each of the last seconds, [MEMORY, replicas]."""
 
     busy_s: Floats
-    arrived: Integers
+    full_s: Floats
+    arrived: Floats
 
 
 class Scraper:
@@ -39,7 +47,7 @@ class Scraper:
         self._replicas = replicas
         self._phase = np.arange(size) % interval_s
         self._interval_s = interval_s
-        self._past = _Seconds(np.zeros((MEMORY, size)), np.zeros((MEMORY, size), np.int64))
+        self._past = _Seconds(*(np.zeros((MEMORY, size)) for _ in range(3)))
         self.started_s: Floats = np.zeros(size)
         """When the process in each place became ready; infinite where there is none."""
         self.scraped_s: Floats = np.full(size, NEVER)
@@ -55,6 +63,7 @@ class Scraper:
         """The second number ``second`` has just ended; scrape those whose turn it is."""
         now_s, row = float(second), second % MEMORY
         self._past.busy_s[row] = self._replicas.busy_until(now_s)
+        self._past.full_s[row] = self._replicas.full_s
         self._past.arrived[row] = self._replicas.arrived
         turn = (self._phase == second % self._interval_s) & (self.started_s <= now_s)
         chosen = np.flatnonzero(turn)
@@ -69,22 +78,23 @@ class Scraper:
         waits = chosen[replicas.queue[chosen] > 0]
         samples["age"][chosen] = 0.0
         samples["age"][waits] = now_s - replicas.waiting_since(waits)
-        busy, _ = self._rates(chosen, now_s, second, "utilization")
-        samples["utilization"][chosen] = np.minimum(1.0, busy / service.instances)
-        _, arrived = self._rates(chosen, now_s, second, "loop")
+        past, instances = self._past, service.instances
+        busy = self._rate(past.busy_s, chosen, second, "utilization")
+        samples["utilization"][chosen] = np.minimum(1.0, busy / instances)
+        full = self._rate(past.full_s, chosen, second, "load")
+        samples["load"][chosen] = np.minimum(1.0, full / instances)
+        arrived = self._rate(past.arrived, chosen, second, "loop")
         samples["loop"][chosen] = np.minimum(1.0, arrived * service.loop_s)
-        _, samples["requests"][chosen] = self._rates(chosen, now_s, second, "requests")
-        busy, arrived = self._rates(chosen, now_s, second, "cpu")
-        cores = busy * service.cpu_share + arrived * service.loop_s
+        samples["requests"][chosen] = self._rate(past.arrived, chosen, second, "requests")
+        cores = self._rate(past.busy_s, chosen, second, "cpu") * service.cpu_share
+        cores += self._rate(past.arrived, chosen, second, "cpu") * service.loop_s
         samples["cpu"][chosen] = np.minimum(1.0, cores / service.cpu_limit)
 
-    def _rates(
-        self, chosen: Integers, now_s: float, second: int, signal: Signal
-    ) -> tuple[Floats, Floats]:
-        """Seconds of work, and requests, a second, over the signal's window or the life so far."""
-        lived = np.floor(now_s - self.started_s[chosen]).astype(np.int64)
+    def _rate(self, totals: Floats, chosen: Integers, second: int, signal: Signal) -> Floats:
+        """Growth a second, over the signal's window or the life so far."""
+        lived = np.floor(second - self.started_s[chosen]).astype(np.int64)
         window = np.clip(lived, 1, WINDOWS_S[signal])
-        row, before = second % MEMORY, (second - window) % MEMORY
-        busy = (self._past.busy_s[row, chosen] - self._past.busy_s[before, chosen]) / window
-        arrived = (self._past.arrived[row, chosen] - self._past.arrived[before, chosen]) / window
-        return busy, arrived
+        before = (second - window) % MEMORY
+        growth: Floats = totals[second % MEMORY, chosen] - totals[before, chosen]
+        growth /= window
+        return growth

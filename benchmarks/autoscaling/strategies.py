@@ -49,6 +49,20 @@ def shipped() -> Strategy:
     return combined(QUEUE_TARGET_ROWS, UTILIZATION_TARGET, "shipped")
 
 
+def with_requests(a_second: float) -> Strategy:
+    """Waiting rows, and requests a second as measured once."""
+    targets: list[tuple[Signal, float]] = [("queue", QUEUE_TARGET_ROWS), ("requests", a_second)]
+    return Strategy(
+        "queue and requests", f"{QUEUE_TARGET_ROWS} rows, {a_second:g} a second", targets
+    )
+
+
+def with_load(load: float) -> Strategy:
+    """Waiting rows, and the part of the engine that the requests would take in full runs."""
+    targets: list[tuple[Signal, float]] = [("queue", QUEUE_TARGET_ROWS), ("load", load)]
+    return Strategy("queue and load", f"{QUEUE_TARGET_ROWS} rows, {load:g}", targets)
+
+
 def fixed(replicas: int) -> Strategy:
     """No autoscaler."""
     return Strategy("fixed", f"{replicas} replicas", [], replicas)
@@ -57,7 +71,6 @@ def fixed(replicas: int) -> Strategy:
 def all_strategies(service: Service, peak: int) -> list[Strategy]:
     """Everything that is compared, for a greatest load that ``peak`` replicas bear."""
     requests = [round(service.capacity * share, 1) for share in (0.5, 0.7, 0.9)]
-    both: list[tuple[Signal, float]] = [("queue", QUEUE_TARGET_ROWS), ("requests", requests[1])]
     return [
         *one_signal("cpu", "cpu", (0.3, 0.5, 0.7), "of the limit"),
         *one_signal("requests", "requests", requests, "a second"),
@@ -66,7 +79,8 @@ def all_strategies(service: Service, peak: int) -> list[Strategy]:
         *one_signal("utilization", "utilization", (0.5, 0.6, 0.7, 0.8, 0.9), "busy"),
         *(combined(queue, 0.7) for queue in (4, 64)),
         *(combined(16, busy) for busy in (0.5, 0.6, 0.8, 0.9)),
-        Strategy("queue and requests", f"16 rows, {requests[1]:g} a second", both),
+        with_requests(requests[1]),
+        *(with_load(load) for load in (0.6, 0.7, 0.8)),
         shipped(),
         fixed(peak),
     ]
@@ -75,14 +89,14 @@ def all_strategies(service: Service, peak: int) -> list[Strategy]:
 def few_strategies(service: Service, peak: int) -> list[Strategy]:
     """One of each family, for large clusters."""
     requests = round(service.capacity * 0.7, 1)
-    both: list[tuple[Signal, float]] = [("queue", QUEUE_TARGET_ROWS), ("requests", requests)]
     return [
         *one_signal("cpu", "cpu", (0.7,), "of the limit"),
         *one_signal("requests", "requests", (requests,), "a second"),
         *one_signal("queue", "queue", (16,), "rows"),
         *one_signal("age", "age", (0.1,), "s"),
         *one_signal("utilization", "utilization", (0.7,), "busy"),
-        Strategy("queue and requests", f"16 rows, {requests:g} a second", both),
+        with_requests(requests),
+        with_load(0.7),
         shipped(),
         fixed(peak),
     ]

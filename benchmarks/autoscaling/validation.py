@@ -43,7 +43,7 @@ class Case:
 
 CASES = (
     Case(service="face-attributes", replicas=1, load=0.5),
-    Case(service="face-attributes", replicas=1, load=0.8),
+    Case(service="face-attributes", replicas=1, load=0.7),
     Case(service="dense", replicas=1, load=0.15),
     Case(service="dense", replicas=1, load=0.4),
     Case(service="face-attributes", replicas=2, load=0.3),

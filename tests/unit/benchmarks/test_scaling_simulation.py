@@ -49,6 +49,8 @@ def test_a_scrape_says_what_the_server_would() -> None:
 
     assert scraper.samples["utilization"] == pytest.approx([1, 0.5])
     assert scraper.samples["requests"] == pytest.approx([20, 10])
+    # In runs of one as in runs of four a request takes 50 ms.
+    assert scraper.samples["load"] == pytest.approx([1, 0.5])
     assert scraper.samples["loop"] == pytest.approx([0.02, 0.01])
     assert scraper.samples["cpu"] == pytest.approx([(0.5 + 0.02) / 2, (0.25 + 0.01) / 2])
 
