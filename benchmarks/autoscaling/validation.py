@@ -28,7 +28,9 @@ LASTS_S = 20.0
 WINDOW_S = 15.0
 STEP_S = 0.002
 BOUNDS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-SAMPLE_S = 0.5
+SAMPLE_S = 1.0
+WARM_S = 2.0
+"""Of requests that are not counted: the first runs of a process are slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,8 @@ def _compare(case: Case, service: Service, repository: Path, folder: Path) -> Co
     times_s = np.sort(generator.uniform(0, LASTS_S, generator.poisson(rate * LASTS_S)))
     servers = generator.integers(0, case.replicas, len(times_s))
     with _started(repository, folder, case.replicas) as running:
+        few = times_s < WARM_S
+        _open_loop(running, service).run(times_s[few], servers[few])
         before = RunTimes.read([server.http_port for server in running], service.name)
         real = _watch(running, service, times_s, servers)
         after = RunTimes.read([server.http_port for server in running], service.name)
@@ -103,13 +107,18 @@ def _started(repository: Path, folder: Path, count: int) -> Iterator[list[Runnin
         ]
 
 
+def _open_loop(running: Sequence[Running], service: Service) -> OpenLoop:
+    addresses = [(HOST, server.http_port) for server in running]
+    return OpenLoop(addresses, infer_request(service.name, service.request_rows))
+
+
 def _watch(
     running: Sequence[Running],
     service: Service,
     times_s: npt.NDArray[np.float64],
     servers: npt.NDArray[np.int64],
 ) -> Seen:
-    model, rows = service.name, service.request_rows
+    model = service.name
     queue: list[float] = []
     stop = threading.Event()
 
@@ -120,8 +129,7 @@ def _watch(
     watcher = threading.Thread(target=sample)
     watcher.start()
     try:
-        addresses = [(HOST, server.http_port) for server in running]
-        latencies = OpenLoop(addresses, infer_request(model, rows)).run(times_s, servers)
+        latencies = _open_loop(running, service).run(times_s, servers)
     finally:
         stop.set()
         watcher.join()
