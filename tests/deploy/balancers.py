@@ -176,7 +176,7 @@ def started_balancer(
         folder: where its configuration and its log go.
         changes: of the example.
     """
-    log = folder / "balancer.log"
+    log = folder / f"{kind.program}.log"
     for _ in range(STARTS):
         ports = free_ports()
         config = folder / kind.example

@@ -20,15 +20,15 @@ from tests.e2e.process import wait_until
 from tests.patience import TIMEOUT_S
 
 SEVEN = REPOSITORY_ROOT / "docs" / "images" / "seven.png"
-SYMBOLS = 1000
+SYMBOLS = 500
 """Of one streamed text: some tenths of a second of one processor."""
 PICTURES_OF_ONE_REQUEST = 100
-STREAMED_REQUESTS = 100
+STREAMED_REQUESTS = 80
 """Of one ModelStreamInfer, one after the other, with a pause between them: it lasts for longer than
 a balancer needs to see that a replica ends."""
 PAUSE_S = 0.05
 """Between calls of one client: the processor is to be shared by three replicas and a balancer."""
-LONG_PAUSE_S = 0.3
+LONG_PAUSE_S = 0.5
 """After a call that costs the processor as much as a hundred others."""
 Call = Callable[[], None]
 """One call and a look at its answer; raises whatever is wrong with it."""
@@ -68,6 +68,11 @@ class Load:
             f"failures of {beginnings}",
         )
 
+    def report(self) -> str:
+        """How many calls of each kind were answered, and how many of all failed."""
+        kinds = "".join(f"\n{count:6} {name}" for name, count in sorted(self.done.items()))
+        return f"{self.done.total()} calls, {len(self.failures)} failed{kinds}"
+
     def pause(self, seconds: float) -> bool:
         """Pass time, less if told to stop; whether to stop."""
         return self._stop.wait(seconds)
@@ -100,6 +105,11 @@ def running_load() -> Iterator[Load]:
         load.stop()
 
 
+def always(address: str) -> Callable[[], str]:
+    """For ``Rest``: every connection goes to ``address``."""
+    return lambda: address
+
+
 class KeptConnection:
     """A connection of one thread that is used until the server asks for another."""
 
@@ -128,13 +138,13 @@ class Rest:
         self._kept = KeptConnection(self._connection)
         self._kept_for_pictures = KeptConnection(self._connection)
 
-    def add_to(self, load: Load) -> None:
-        """All of them."""
-        load.add("rest: kept connection", self.infer_on_kept_connection)
-        load.add("rest: new connection", self.infer_on_new_connection)
-        load.add("rest: classify", self.classify)
-        load.add("rest: text stream", self.stream_text, LONG_PAUSE_S)
-        load.add("rest: pictures", self.make_pictures, LONG_PAUSE_S)
+    def add_to(self, load: Load, prefix: str = "") -> None:
+        """All of them; ``prefix``: of their names."""
+        load.add(f"{prefix}rest: kept connection", self.infer_on_kept_connection)
+        load.add(f"{prefix}rest: new connection", self.infer_on_new_connection)
+        load.add(f"{prefix}rest: classify", self.classify)
+        load.add(f"{prefix}rest: text stream", self.stream_text, LONG_PAUSE_S)
+        load.add(f"{prefix}rest: pictures", self.make_pictures, LONG_PAUSE_S)
 
     def close(self) -> None:
         """End the connections that are kept."""
@@ -211,12 +221,12 @@ class Grpc:
         self._inference = _inference(self._channel)
         self._typed = quartet_pb2_grpc.QuartetStub(self._channel)  # type: ignore[no-untyped-call]
 
-    def add_to(self, load: Load) -> None:
-        """All of them."""
-        load.add("grpc: kept channel", self.infer_on_kept_channel)
-        load.add("grpc: new channel", self.infer_on_new_channel)
-        load.add("grpc: requests on a stream", lambda: self.stream_infer(load))
-        load.add("grpc: pictures", self.stream_pictures, LONG_PAUSE_S)
+    def add_to(self, load: Load, prefix: str = "") -> None:
+        """All of them; ``prefix``: of their names."""
+        load.add(f"{prefix}grpc: kept channel", self.infer_on_kept_channel)
+        load.add(f"{prefix}grpc: new channel", self.infer_on_new_channel)
+        load.add(f"{prefix}grpc: requests on a stream", lambda: self.stream_infer(load))
+        load.add(f"{prefix}grpc: pictures", self.stream_pictures, LONG_PAUSE_S)
 
     def close(self) -> None:
         """End the channel."""

@@ -1,7 +1,8 @@
 """Replicas restarted one after the other behind real load balancers: no call fails."""
 
 import contextlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,46 +10,30 @@ import pytest
 
 from tests.deploy.balancers import ENVOY, HAPROXY, NGINX, Changes, Kind, started_balancer
 from tests.deploy.rolling import COUNT, Replicas, started, write_rolling_models
-from tests.deploy.rolling_load import Grpc, Load, Rest, running_load
+from tests.deploy.rolling_load import Grpc, Load, Rest, always, running_load
+from tests.deploy.tools import require
 
-DELAY = ("--drain-delay-s", "3")
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Case:
-    """A balancer, how it differs from the example, and how the replicas are started."""
-
-    kind: Kind
-    changes: Changes
-    flags: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return self.kind.program
-
-
-ALONE = (
-    Case(HAPROXY, {"retries 3": "retries 0", "option redispatch": ""}, DELAY),
-    Case(
-        ENVOY,
-        {'retry_policy: { retry_on: "connect-failure,refused-stream", num_retries: 2 }': ""},
-        DELAY,
-    ),
-)
-"""Balancers that ask for readiness, and do not try another replica: only the drain saves a call."""
-LATE = (
-    Case(HAPROXY, {**ALONE[0].changes, "inter 1s fastinter 250ms": "inter 600s"}),
-    Case(ENVOY, {**ALONE[1].changes, "interval: 1s": "interval: 600s"}),
-)
-"""The same, but the port closes at once, before they ask again."""
-PASSIVE = Case(NGINX, {}, ("--listen-when-loaded",))
-"""One that does not ask, and tries another replica if a connection is refused."""
-PASSIVE_ALONE = Case(
-    NGINX,
-    {
+FLAGS = ("--drain-delay-s", "3", "--listen-when-loaded")
+"""What the examples tell to give replicas. The first is for those who ask whether a replica is
+ready, the second for nginx, which does not."""
+ENVOY_RETRIES = 'retry_policy: { retry_on: "connect-failure,refused-stream", num_retries: 2 }'
+ALONE: Mapping[Kind, Changes] = {
+    HAPROXY: {"retries 3": "retries 0", "option redispatch": ""},
+    ENVOY: {ENVOY_RETRIES: ""},
+    NGINX: {},
+}
+"""Those who ask do not try another replica here, so that only the drain saves a call."""
+LATE: Mapping[Kind, Changes] = {
+    HAPROXY: {**ALONE[HAPROXY], "inter 1s fastinter 250ms": "inter 600s"},
+    ENVOY: {**ALONE[ENVOY], "interval: 1s": "interval: 600s"},
+    NGINX: {
         "proxy_next_upstream error timeout http_503 non_idempotent": "proxy_next_upstream off",
         "grpc_next_upstream error timeout non_idempotent": "grpc_next_upstream off",
     },
-)
+}
+"""None knows that a replica ends, and none tries another one."""
 
 
 @pytest.fixture
@@ -58,47 +43,53 @@ def models(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Replicas behind a balancer under load."""
+    """Replicas behind balancers, each of which has clients of every kind."""
 
     replicas: Replicas
     load: Load
 
 
 @contextlib.contextmanager
-def fleet(case: Case, models: Path, folder: Path) -> Iterator[Fleet]:
-    """Three replicas which serve every kind of call."""
-    with (
-        started(models, *case.flags) as replicas,
-        started_balancer(case.kind, replicas, folder, case.changes) as balancer,
-        contextlib.closing(Rest(lambda: balancer.http_address)) as requests,
-        contextlib.closing(Grpc(balancer.grpc_address)) as calls,
-        running_load() as load,
-    ):
-        requests.add_to(load)
-        calls.add_to(load)
+def fleet(
+    balancers: Mapping[Kind, Changes], folder: Path, models: Path, *flags: str
+) -> Iterator[Fleet]:
+    """Three replicas, and each program with its changes before all of them."""
+    for kind in balancers:
+        require(kind.program)
+    with contextlib.ExitStack() as stack:
+        replicas = stack.enter_context(started(models, *flags))
+        clients: list[tuple[str, Rest, Grpc]] = []
+        for kind, changes in balancers.items():
+            balancer = stack.enter_context(started_balancer(kind, replicas, folder, changes))
+            requests = stack.enter_context(contextlib.closing(Rest(always(balancer.http_address))))
+            calls = stack.enter_context(contextlib.closing(Grpc(balancer.grpc_address)))
+            clients.append((kind.program, requests, calls))
+        load = stack.enter_context(running_load())
+        for name, requests, calls in clients:
+            requests.add_to(load, f"{name} ")
+            calls.add_to(load, f"{name} ")
         load.wait_each(1)
         yield Fleet(replicas, load)
 
 
-@pytest.mark.parametrize("case", [*ALONE, PASSIVE], ids=str)
 def test_no_call_fails_when_replicas_are_restarted_in_turn(
-    models: Path, tmp_path_factory: pytest.TempPathFactory, case: Case
+    models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with fleet(case, models, tmp_path_factory.mktemp(str(case))) as running:
+    with fleet(ALONE, tmp_path_factory.mktemp("balancers"), models, *FLAGS) as running:
         for number in range(COUNT):
             running.replicas.restart(number)
             running.replicas.wait_served(number)
-        running.load.wait_each(1)
+    logger.info("%s", running.load.report())
     assert running.load.failures == []
     assert running.replicas.ended == [0] * COUNT
 
 
-@pytest.mark.parametrize("case", [*LATE, PASSIVE_ALONE], ids=str)
-def test_calls_fail_when_the_balancer_does_not_know_that_a_replica_ends(
-    models: Path, tmp_path_factory: pytest.TempPathFactory, case: Case
+def test_calls_fail_when_no_balancer_knows_that_a_replica_ends(
+    models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The negative control of the test above: it can fail."""
-    with fleet(case, models, tmp_path_factory.mktemp(str(case))) as running:
+    """The negative control of the test above: each kind of call can fail behind each of them."""
+    with fleet(LATE, tmp_path_factory.mktemp("balancers"), models) as running:
         running.replicas.end(0)
-        running.load.wait_failures(("rest", "grpc"))
-    assert running.replicas.ended == [0]
+        running.load.wait_failures(
+            [f"{kind.program} {protocol}" for kind in LATE for protocol in ("rest", "grpc")]
+        )

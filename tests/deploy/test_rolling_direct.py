@@ -8,6 +8,7 @@ the addresses of all pods that are ready.
 import contextlib
 import itertools
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.deploy.balancers import free_ports
 from tests.deploy.headless import Dns, started_dns
 from tests.deploy.rolling import COUNT, Replicas, started, write_rolling_models
 from tests.deploy.rolling_load import Grpc, Load, Rest, running_load
+
+logger = logging.getLogger(__name__)
 
 POLICY = {
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -72,37 +75,56 @@ def models(tmp_path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Service:
-    """Replicas, those of them that get new connections, and clients."""
+class Pods:
+    """Replicas on addresses of their own, the two Services before them, and clients of these."""
 
     replicas: Replicas
     endpoints: Endpoints
+    dns: Dns
     load: Load
+
+    def take_out(self, number: int) -> None:
+        """What Kubernetes does first when it ends a pod: neither Service leads there any more."""
+        self.endpoints.remove(number)
+        self.dns.addresses = [self.replicas[other].host for other in self.endpoints.ready]
+
+    def put_in(self, number: int) -> None:
+        """What it does once a pod is ready."""
+        self.endpoints.add(number)
+        self.dns.addresses = [self.replicas[other].host for other in self.endpoints.ready]
 
 
 @contextlib.contextmanager
-def service(models: Path) -> Iterator[Service]:
-    """Three replicas that serve every kind of call over REST."""
+def pods(models: Path) -> Iterator[Pods]:
+    """Three pods that serve every kind of call."""
+    port, _ = free_ports()
     with contextlib.ExitStack() as stack:
-        replicas = stack.enter_context(started(models))
+        replicas = stack.enter_context(contextlib.closing(Replicas(models)))
+        for number in range(COUNT):
+            replicas.start("--grpc-port", str(port), host=f"127.0.0.{number + 2}")
+        for replica in replicas:
+            replica.wait_ready()
+        dns = stack.enter_context(started_dns())
+        dns.addresses = [replica.host for replica in replicas]
         endpoints = Endpoints(replicas)
         requests = stack.enter_context(contextlib.closing(Rest(endpoints.address)))
+        calls = stack.enter_context(contextlib.closing(Grpc(dns.target(port), WITH_POLICY)))
         load = stack.enter_context(running_load())
         requests.add_to(load)
+        calls.add_to(load)
         load.wait_each(1)
-        yield Service(replicas, endpoints, load)
+        yield Pods(replicas, endpoints, dns, load)
 
 
-def test_no_rest_call_fails_when_a_service_takes_replicas_out_before_they_end(
-    models: Path,
-) -> None:
-    with service(models) as running:
+def test_no_call_fails_when_services_take_replicas_out_before_they_end(models: Path) -> None:
+    with pods(models) as running:
         for number in range(COUNT):
-            running.endpoints.remove(number)
+            running.take_out(number)
             running.load.wait_each(1)  # the time of preStop, of which the replica knows nothing
             running.replicas.restart(number)
-            running.endpoints.add(number)
-        running.load.wait_each(1)
+            running.put_in(number)
+        running.replicas.wait_served(COUNT - 1)
+    logger.info("%s", running.load.report())
     assert running.load.failures == []
     assert running.replicas.ended == [0] * COUNT
 
@@ -110,46 +132,16 @@ def test_no_rest_call_fails_when_a_service_takes_replicas_out_before_they_end(
 def test_rest_calls_fail_when_a_service_still_sends_them_to_a_replica_that_has_ended(
     models: Path,
 ) -> None:
-    """The negative control of the test above."""
-    with service(models) as running:
-        running.replicas.end(0)
-        running.load.wait_failures(("rest",))
-
-
-@contextlib.contextmanager
-def pods(models: Path, dns: Dns) -> Iterator[Replicas]:
-    """Ready replicas on addresses of their own and one gRPC port; ``dns`` knows them."""
-    replicas = Replicas(models)
-    port, _ = free_ports()
-    try:
-        for number in range(COUNT):
-            replicas.start("--grpc-port", str(port), host=f"127.0.0.{number + 2}")
-        for replica in replicas:
-            replica.wait_ready()
-        dns.addresses = [replica.host for replica in replicas]
-        yield replicas
-    finally:
-        replicas.close()
-
-
-def test_no_grpc_call_fails_when_a_headless_service_takes_replicas_out_before_they_end(
-    models: Path,
-) -> None:
-    with (
-        started_dns() as dns,
-        pods(models, dns) as replicas,
-        contextlib.closing(Grpc(dns.target(replicas[0].grpc_port), WITH_POLICY)) as calls,
-        running_load() as load,
-    ):
-        calls.add_to(load)
-        for number, host in enumerate([replica.host for replica in replicas]):
-            dns.addresses = [other.host for other in replicas if other.host != host]
-            load.wait_each(1)
-            replicas.restart(number)
-            dns.addresses = [replica.host for replica in replicas]
+    """The negative control of the test above, for REST; for gRPC it is the last one here."""
+    with contextlib.ExitStack() as stack:
+        replicas = stack.enter_context(started(models))
+        address = Endpoints(replicas).address
+        requests = stack.enter_context(contextlib.closing(Rest(address)))
+        load = stack.enter_context(running_load())
+        requests.add_to(load)
         load.wait_each(1)
-    assert load.failures == []
-    assert replicas.ended == [0] * COUNT
+        replicas.end(0)
+        load.wait_failures(["rest"])
 
 
 def test_no_grpc_call_fails_when_a_client_with_a_list_of_addresses_sees_replicas_restart(
@@ -192,7 +184,7 @@ def test_grpc_calls_fail_when_a_client_without_the_policy_meets_a_replica_that_l
         replicas.end(0)
         replicas.begin(0, never)
         replicas[0].wait_listening()
-        load.wait_failures(("grpc",))
+        load.wait_failures(["grpc"])
 
 
 def addresses(replicas: Replicas) -> str:
