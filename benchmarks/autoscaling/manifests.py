@@ -1,6 +1,6 @@
 """Autoscalers as their manifests describe them: HorizontalPodAutoscaler and KEDA's ScaledObject."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,10 +99,10 @@ def _hpa_spec(least: int, most: int, behavior: Mapping[str, Any] | None) -> HpaS
 def _rules(part: Mapping[str, Any] | None, default: Rules) -> Rules:
     if part is None:
         return default
-    policies: Sequence[Policy] = [
+    policies = tuple(
         Policy(policy["type"], policy["value"], policy["periodSeconds"])
         for policy in part.get("policies", [])
-    ]
+    )
     return Rules(
         policies or default.policies,
         part.get("stabilizationWindowSeconds", default.stabilization_s),
