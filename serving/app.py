@@ -107,14 +107,12 @@ class Server:
 
     async def _finish(self, hurry: asyncio.Event) -> bool:
         """Take no new connections and serve those that are open to their end; False if cut off."""
-        timeout_s = self._settings.drain_timeout_s
-        # The calls that are left are to read why, so the core must not cancel them before.
-        finished: asyncio.Future[Any] = asyncio.gather(
-            self._http.finish(), self._grpc.finish(timeout_s + CLOSING_S)
-        )
+        finished: asyncio.Future[Any] = asyncio.ensure_future(self._serve_to_the_end())
         hurried: asyncio.Future[Any] = asyncio.ensure_future(hurry.wait())
         done, _ = await asyncio.wait(
-            {finished, hurried}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            {finished, hurried},
+            timeout=self._settings.drain_timeout_s,
+            return_when=asyncio.FIRST_COMPLETED,
         )
         for left in (finished, hurried):
             left.cancel()
@@ -123,6 +121,12 @@ class Server:
             return False
         finished.result()  # raises what went wrong, if anything did
         return True
+
+    async def _serve_to_the_end(self) -> None:
+        # The calls that are left are to read why, so the core must not cancel them before.
+        timeout_s = self._settings.drain_timeout_s + CLOSING_S
+        await asyncio.gather(self._http.finish(), self._grpc.finish(timeout_s))
+        await self.service.drained()  # also of what clients have left
 
 
 def run(settings: ServerSettings) -> int:

@@ -132,8 +132,9 @@ def test_service_is_told_who_calls(infer: Any, message: Message, service: Any) -
 def test_request_is_dropped_when_its_deadline_passes(
     infer: Any, message: Message, service: Any
 ) -> None:
+    # Time enough to get there on a machine that is busy with other things.
     with pytest.raises(grpc.RpcError) as caught:
-        infer(message("wait"), timeout=0.05)
+        infer(message("wait"), timeout=0.5)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert service.cancelled.wait(TIMEOUT_S)
 
