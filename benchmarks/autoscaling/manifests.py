@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.autoscaling.hpa import DEFAULT_DOWN, DEFAULT_UP, HpaSpec, Policy, Rules
 from benchmarks.autoscaling.keda import COOLDOWN_S, ScaledObject, Trigger
 
-MULTIPLES = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9}
+EXPONENTS = {"m": -3, "k": 3, "M": 6, "G": 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def parse_quantity(text: str | float) -> float:
     """
     word = str(text)
     suffix = word[-1:]
-    return float(word[:-1]) * MULTIPLES[suffix] if suffix in MULTIPLES else float(word)
+    return float(f"{word[:-1]}e{EXPONENTS[suffix]}") if suffix in EXPONENTS else float(word)
 
 
 def read_hpa(document: Mapping[str, Any]) -> tuple[HpaSpec, list[PodsTarget]]:
